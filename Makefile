@@ -1,0 +1,39 @@
+# make quickstart   environment, corpus, vocabulary, training, held-out score, sample fills, report
+# make test         environment, the whole test suite
+# make build        BUILD, from the imports
+# make lint         formatting and linting
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: quickstart test build lint clean
+
+quickstart: $(VENV)/.installed
+	$(BIN)/python -m sparse_mixer_tf.train --flagfile=configs/quickstart.flags --workdir=runs/quickstart
+
+test: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest
+
+build:
+	$(PYTHON) .ci/build_file.py
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV)
+
+# The stamp is written last, so an installation that was interrupted is done again.
+$(VENV)/.installed: requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/.installed-dev: requirements.txt requirements-dev.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $(VENV)/.installed $@

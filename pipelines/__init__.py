@@ -1,0 +1,1 @@
+"""tf.data streams of text: sources, vocabularies, token stores, examples."""

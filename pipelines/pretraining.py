@@ -1,0 +1,201 @@
+"""Streams of pre-training batches; any batch is a pure function of (seed, step).
+
+Position g = step * batch_size + row of the endless stream is example permutation(g mod n) of epoch
+g div n, and its pair and masks are drawn from (seed, epoch, example). So starting at any step costs
+the same, and the rows of a batch may be made on any host.
+"""
+
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipelines import assembly, cutting, masking, pairing, schema, stateless
+from pipelines.errors import InputError
+from pipelines.settings import DataSettings
+from pipelines.store import TokenStore
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+# The held-out examples are masked alike in every run, so that runs of other seeds compare.
+EVALUATION_SEED = 0
+_WORKERS = min(4, os.cpu_count() or 1)
+
+
+def num_examples(store: TokenStore, settings: DataSettings, split: str) -> int:
+    """Number of examples of a split at this sequence length and objective.
+
+    Raises:
+        InputError: there are none.
+    """
+    return len(cutting.examples(store, split, settings))
+
+
+def batch_at(
+    store: TokenStore,
+    settings: DataSettings,
+    seed: int,
+    step: int,
+    batch_size: int,
+    rows: range | None = None,
+) -> dict[str, np.ndarray]:
+    """The training batch of a step, or some rows of it.
+
+    Args:
+        store: the tokens.
+        settings: sequence length, objective, masking.
+        seed: names the whole stream.
+        step: number of the batch, from 0.
+        batch_size: rows of the whole batch.
+        rows: which rows of it; all by default.
+
+    Returns:
+        Arrays as in `schema.pretraining_batch`.
+    """
+    size = num_examples(store, settings, "train")
+    position = step * batch_size + np.asarray(rows or range(batch_size))
+    epoch, index = position // size, position % size
+    order = stateless.fold(stateless.stream_key(seed, "order"), epoch)
+    example = stateless.permutation(order, index, size)
+    batch = _make(store, settings, "train", seed, epoch, example)
+    return batch | {"example_weights": np.ones(len(position), np.float32)}
+
+
+def evaluation_batch_at(
+    store: TokenStore,
+    settings: DataSettings,
+    number: int,
+    batch_size: int,
+    rows: range | None = None,
+) -> dict[str, np.ndarray]:
+    """A batch of the held-out examples, each of which comes once, in a fixed shuffled order.
+
+    The order is shuffled so that the first batches are a fair sample of the split. Rows behind its
+    end repeat an example with weight zero.
+    """
+    size = num_examples(store, settings, "validation")
+    position = number * batch_size + np.asarray(rows or range(batch_size))
+    real = position < size
+    order = stateless.stream_key(EVALUATION_SEED, "order")
+    example = stateless.permutation(order, np.minimum(position, size - 1), size)
+    batch = _make(store, settings, "validation", EVALUATION_SEED, 0 * position, example)
+    batch["mask_weights"] *= real[:, None]
+    return batch | {"example_weights": real.astype(np.float32)}
+
+
+def train_stream(
+    store: TokenStore,
+    settings: DataSettings,
+    batch_size: int,
+    seed: int,
+    start_step: int = 0,
+    host_index: int = 0,
+    num_hosts: int = 1,
+) -> "tf.data.Dataset":
+    """The endless stream of training batches from a step on.
+
+    Each host yields its consecutive rows of every global batch.
+
+    Args:
+        store: the tokens.
+        settings: sequence length, objective, masking.
+        batch_size: rows of the global batch.
+        seed: names the stream.
+        start_step: first batch.
+        host_index: which host this is.
+        num_hosts: hosts that share each batch.
+
+    Raises:
+        InputError: no example fits the sequence length, or hosts do not divide the batch.
+    """
+    num_examples(store, settings, "train")
+    rows = _host_rows(batch_size, host_index, num_hosts)
+
+    def make(step: int) -> dict[str, np.ndarray]:
+        return batch_at(store, settings, seed, step, batch_size, rows)
+
+    return _stream(make, range(start_step, 2**62), settings, len(rows))
+
+
+def evaluation_stream(
+    store: TokenStore,
+    settings: DataSettings,
+    batch_size: int,
+    num_batches: int | None = None,
+    host_index: int = 0,
+    num_hosts: int = 1,
+) -> "tf.data.Dataset":
+    """The held-out examples once, with fixed masks, or the first `num_batches` batches of them.
+
+    Args and raises as in `train_stream`.
+    """
+    available = -(-num_examples(store, settings, "validation") // batch_size)
+    rows = _host_rows(batch_size, host_index, num_hosts)
+
+    def make(number: int) -> dict[str, np.ndarray]:
+        return evaluation_batch_at(store, settings, number, batch_size, rows)
+
+    wanted = available if num_batches is None else min(num_batches, available)
+    return _stream(make, range(wanted), settings, len(rows))
+
+
+def _make(
+    store: TokenStore,
+    settings: DataSettings,
+    split: str,
+    seed: int,
+    epoch: np.ndarray,
+    example: np.ndarray,
+) -> dict[str, np.ndarray]:
+    shards, words, length = store.splits[split], store.vocabulary, settings.max_seq_length
+    table = cutting.examples(store, split, settings)
+    chosen = table[example]
+    pair_keys = stateless.fold(stateless.stream_key(seed, "pairing"), epoch, example)
+    mask_keys = stateless.fold(stateless.stream_key(seed, "masking"), epoch, example)
+    labels = None
+    if settings.pair_objective == "order":
+        runs, labels = pairing.order_pairs(shards, chosen, pair_keys)
+    elif settings.pair_objective == "next":
+        runs, labels = pairing.next_pairs(shards, chosen, table, pair_keys, length - 3)
+    elif settings.pack_documents:
+        runs = pairing.packed_runs(shards, chosen)
+    else:
+        runs = pairing.single_runs(chosen)
+    made = assembly.assemble(shards, runs, len(example), length, words)
+    batch = masking.mask(made.token_ids, made.lengths, mask_keys, words, settings)
+    batch["segment_ids"] = made.run_ids if labels is not None else np.zeros_like(made.run_ids)
+    batch["padding_mask"] = np.arange(length) < made.lengths[:, None]
+    return batch if labels is None else batch | {"order_labels": labels}
+
+
+def _host_rows(batch_size: int, host_index: int, num_hosts: int) -> range:
+    if batch_size % num_hosts:
+        lower = batch_size - batch_size % num_hosts
+        raise InputError(
+            f"a batch of {batch_size} is not divisible by {num_hosts} hosts; use "
+            f"{lower or num_hosts} or {lower + num_hosts}"
+        )
+    share = batch_size // num_hosts
+    return range(host_index * share, (host_index + 1) * share)
+
+
+def _stream(make, numbers: range, settings: DataSettings, batch_size: int) -> "tf.data.Dataset":
+    import tensorflow as tf
+
+    specs = schema.pretraining_batch(settings, batch_size)
+
+    def arrays(number: np.ndarray) -> list[np.ndarray]:
+        batch = make(int(number))
+        return [batch[name] for name in specs]
+
+    def tensors(number: tf.Tensor) -> dict[str, tf.Tensor]:
+        types = [tf.as_dtype(spec.dtype) for spec in specs.values()]
+        values = tf.numpy_function(arrays, [number], types, stateful=False)
+        for value, spec in zip(values, specs.values(), strict=True):
+            value.set_shape(spec.shape)
+        return dict(zip(specs, values, strict=True))
+
+    steps = tf.data.Dataset.range(numbers.start, numbers.stop)
+    batches = steps.map(tensors, num_parallel_calls=_WORKERS, deterministic=True)
+    return batches.prefetch(2)

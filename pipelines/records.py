@@ -1,0 +1,61 @@
+"""Documents as they leave a source, and the account of the records that were no documents."""
+
+import collections
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from pipelines.errors import InputError
+
+
+class Document(NamedTuple):
+    """One document.
+
+    Attributes:
+        text: non-empty text of at least two words.
+        origin: where it comes from: a file, a library, a data set.
+    """
+
+    text: str
+    origin: str
+
+
+class BadRecords:
+    """Counts bad records by reason and gives up after too many.
+
+    Attributes:
+        counts: Counter of reasons.
+    """
+
+    def __init__(self, most: int):
+        self.counts = collections.Counter()
+        self._most = most
+        self._first = ""
+
+    def add(self, reason: str, where: str) -> None:
+        """Counts one record.
+
+        Args:
+            reason: what is wrong with it, a few words.
+            where: file and line, or data set and index.
+
+        Raises:
+            InputError: more than `most` records are bad.
+        """
+        self._first = self._first or f"{where}: {reason}"
+        self.counts[reason] += 1
+        if self.counts.total() > self._most:
+            raise InputError(
+                f"more than --max_bad_records={self._most} bad records ({self}; first "
+                f"{self._first}); mend the data or raise --max_bad_records"
+            )
+
+    def screen(self, text: str, origin: str, where: str) -> Iterator[Document]:
+        """Yields the document if its text has two words or more; counts it as bad otherwise."""
+        words = len(text.split(maxsplit=2))
+        if words >= 2:
+            yield Document(text, origin)
+        else:
+            self.add("one word" if words else "empty", where)
+
+    def __str__(self) -> str:
+        return ", ".join(f"{count} {reason}" for reason, count in self.counts.most_common())

@@ -1,0 +1,64 @@
+"""The contract of a batch: names, shapes, dtypes."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pipelines.settings import DataSettings
+
+
+class ArraySpec(NamedTuple):
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+
+def pretraining_batch(settings: DataSettings, batch_size: int) -> dict[str, ArraySpec]:
+    """What a pre-training batch holds, with seq = max_seq_length.
+
+    * token_ids: int32 [batch, seq]; ids with masks applied, padded with the pad id.
+    * segment_ids: int32 [batch, seq]; 0 from [CLS] to the first [SEP] and on padding, 1 behind.
+    * padding_mask: bool [batch, seq]; True on tokens.
+    * mask_positions: int32 [batch, predictions]; ascending; 0 in unused slots.
+    * mask_ids: int32 [batch, predictions]; the ids to predict; 0 in unused slots.
+    * mask_weights: float32 [batch, predictions]; 1, and 0 in unused slots.
+    * order_labels: int32 [batch]; 1 if the parts are in order (or B follows A), else 0; absent
+      without a pair objective.
+    * example_weights: float32 [batch]; 1, and 0 on the rows that fill up a last batch.
+    """
+    sequence = (batch_size, settings.max_seq_length)
+    predictions = (batch_size, settings.num_predictions)
+    schema = {
+        "token_ids": ArraySpec(sequence, np.dtype("int32")),
+        "segment_ids": ArraySpec(sequence, np.dtype("int32")),
+        "padding_mask": ArraySpec(sequence, np.dtype("bool")),
+        "mask_positions": ArraySpec(predictions, np.dtype("int32")),
+        "mask_ids": ArraySpec(predictions, np.dtype("int32")),
+        "mask_weights": ArraySpec(predictions, np.dtype("float32")),
+        "order_labels": ArraySpec((batch_size,), np.dtype("int32")),
+        "example_weights": ArraySpec((batch_size,), np.dtype("float32")),
+    }
+    if settings.pair_objective == "none":
+        del schema["order_labels"]
+    return schema
+
+
+def check(batch: Mapping[str, Any], schema: Mapping[str, ArraySpec]) -> None:
+    """Checks a batch of arrays or tensors.
+
+    Raises:
+        ValueError: a name is missing or too much, or a shape or dtype is another.
+    """
+    missing, extra = sorted(set(schema) - set(batch)), sorted(set(batch) - set(schema))
+    if missing or extra:
+        raise ValueError(
+            f"the batch lacks {missing} and has {extra} too much; it must have {sorted(schema)}"
+        )
+    for name, spec in schema.items():
+        value = batch[name]
+        dtype = np.dtype(getattr(value.dtype, "as_numpy_dtype", value.dtype))
+        if tuple(value.shape) != spec.shape or dtype != spec.dtype:
+            raise ValueError(
+                f"{name} of the batch is {dtype} {list(value.shape)}, expected {spec.dtype} "
+                f"{list(spec.shape)}"
+            )

@@ -1,0 +1,22 @@
+"""Efficient sparse text models in Keras 3: Sparse Mixers and Brainformers."""
+
+import os
+import sys
+
+
+def _import_tensorflow_quietly() -> None:
+    """TensorFlow opens with lines about the GPU that is not there, which no setting turns off."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        import tensorflow  # noqa: F401
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+# While a program of the package starts (`python -m sparse_mixer_tf.train`), this is its name.
+if sys.argv[:1] == ["-m"]:
+    _import_tensorflow_quietly()

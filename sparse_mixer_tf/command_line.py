@@ -1,0 +1,47 @@
+"""How every entry point starts and ends: flags parsed, mistakes told in one line, exit codes."""
+
+import sys
+from collections.abc import Callable, Sequence
+
+from absl import app, flags
+
+from pipelines.errors import InputError
+from sparse_mixer_tf.architecture import ArchitectureError
+from sparse_mixer_tf.settings import SettingsError
+
+DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 75
+USER_ERRORS = (InputError, ArchitectureError, SettingsError)
+
+
+def _parse(argv: Sequence[str]) -> list[str]:
+    from sparse_mixer_tf.flags import suggestion
+
+    try:
+        positional = flags.FLAGS(argv, known_only=False)
+    except flags.UnrecognizedFlagError as error:
+        _exit(f"--{error.flagname} is not a flag{suggestion(error.flagname)}")
+    except flags.Error as error:
+        _exit(str(error).replace("\n", " "))
+    except OSError as error:
+        _exit(f"--flagfile={error.filename}: {error.strerror}")
+    if len(positional) > 1:
+        _exit(f"{positional[1]!r} is not a flag; flags are written --name=value")
+    return positional
+
+
+def _exit(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(BAD_INPUT)
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Runs an entry point and exits with its code; a user's mistake is one line and code 2."""
+
+    def guarded(_):
+        try:
+            return main() or DONE
+        except USER_ERRORS as error:
+            print(f"error: {error}", file=sys.stderr)
+            return BAD_INPUT
+
+    app.run(guarded, flags_parser=_parse)

@@ -1,0 +1,92 @@
+"""Bidirectional multi-head self-attention."""
+
+import keras
+from keras import ops
+
+from sparse_mixer_tf.layers.dropout import Dropout
+from sparse_mixer_tf.layers.initialization import dense
+
+
+@keras.saving.register_keras_serializable(package="sparse_mixer_tf")
+class SelfAttention(keras.layers.Layer):
+    """Every token attends to every real token; softmax in float32.
+
+    One dropout mask on the attention probabilities is shared over batch and heads, as in the
+    published models: one [seq, seq] mask instead of batch x heads of them.
+
+    Args:
+        num_heads: number of heads; divides the width of the input.
+        dropout_rate: dropout on the attention probabilities.
+        mask_padded_queries: a query that is padding attends to all keys evenly, padding included,
+            as the published code has it, instead of to the real keys. It changes no real token
+            here, but mixing sublayers above read the rows of padding too, so models trained with
+            it need it.
+    """
+
+    def __init__(
+        self,
+        num_heads: int,
+        dropout_rate: float = 0.0,
+        mask_padded_queries: bool = False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+        self.dropout_rate = dropout_rate
+        self.mask_padded_queries = mask_padded_queries
+        self.dropout = Dropout(
+            dropout_rate, noise_shape=(1, 1, None, None), name="dropout", dtype=self.dtype_policy
+        )
+
+    def build(self, input_shape):
+        d_model = input_shape[-1]
+        if d_model % self.num_heads:
+            raise ValueError(
+                f"d_model={d_model} is not divisible by num_heads={self.num_heads}; "
+                "choose --num_heads among its divisors"
+            )
+        for name in ("query", "key", "value", "out"):
+            projection = dense(d_model, name, self.dtype_policy)
+            projection.build(input_shape)
+            setattr(self, name, projection)
+
+    def call(self, x, padding_mask=None, training=None):
+        """Mixes tokens by attention.
+
+        Args:
+            x: [batch, seq, d_model].
+            padding_mask: bool [batch, seq], true on real tokens; all are real where `None`.
+            training: whether to drop out.
+
+        Returns:
+            [batch, seq, d_model].
+        """
+        query, key, value = (self._heads(f(x)) for f in (self.query, self.key, self.value))
+        scale = (x.shape[-1] // self.num_heads) ** -0.5
+        logits = ops.cast(ops.matmul(query * scale, ops.swapaxes(key, -1, -2)), "float32")
+        if padding_mask is not None:
+            visible = padding_mask[:, None, None, :]
+            if self.mask_padded_queries:
+                visible = ops.logical_and(visible, padding_mask[:, None, :, None])
+            # The lowest finite number: a row in which nothing is visible becomes uniform, not NaN.
+            logits = ops.where(visible, logits, -3.4028235e38)
+        probabilities = ops.cast(ops.softmax(logits, axis=-1), value.dtype)
+        mixed = ops.matmul(self.dropout(probabilities, training=training), value)
+        return self.out(ops.reshape(ops.swapaxes(mixed, 1, 2), ops.shape(x)))
+
+    def _heads(self, x):
+        # Shape: [batch, seq, d_model] -> [batch, heads, seq, d_head]
+        batch, seq, d_model = ops.shape(x)
+        x = ops.reshape(x, (batch, seq, self.num_heads, d_model // self.num_heads))
+        return ops.swapaxes(x, 1, 2)
+
+    def compute_output_shape(self, x_shape, padding_mask_shape=None):
+        return x_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "dropout_rate": self.dropout_rate,
+            "mask_padded_queries": self.mask_padded_queries,
+        }

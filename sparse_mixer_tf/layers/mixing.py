@@ -1,0 +1,99 @@
+"""What the five mixing sublayers share: padding, sequence length, and the choice FFT or matmul."""
+
+import keras
+from keras import ops
+
+
+class Mixing(keras.layers.Layer):
+    """A sublayer that mixes tokens by a linear map of the sequence.
+
+    Padding is mixed like any token, as in the published models, unless `mask_padding`.
+
+    Args:
+        implementation: `fft`, `matmul`, or `auto`: the faster one for the shape, see
+            `fft_is_faster`. The numbers are the same.
+        mask_padding: set padding to zero before mixing.
+
+    Raises:
+        ValueError: `implementation` is none of the three.
+    """
+
+    # From which size on (the larger of seq and hidden) `auto` takes the FFT; None: never.
+    fft_from: int | None = None
+    # Whether there are weights for each position, so that the length is fixed when building.
+    fixed_length = True
+
+    def __init__(self, implementation: str = "auto", mask_padding: bool = False, **kwargs):
+        super().__init__(**kwargs)
+        if implementation not in ("auto", "fft", "matmul"):
+            raise ValueError(
+                f"implementation={implementation!r} is unknown; use 'auto', 'fft' or 'matmul'"
+            )
+        self.implementation = implementation
+        self.mask_padding = mask_padding
+
+    def build(self, input_shape):
+        seq, hidden = input_shape[-2:]
+        if seq is None and self.fixed_length:
+            raise ValueError(
+                f"{self.name} mixes whole sequences and needs to know their length; "
+                "build with a fixed length, [batch, seq, d_model]"
+            )
+        self.seq, self.hidden = seq, hidden
+        self.uses_fft = self.implementation == "fft" or (
+            self.implementation == "auto" and self.fft_is_faster(seq or 0, hidden)
+        )
+
+    @classmethod
+    def fft_is_faster(cls, seq: int, hidden: int) -> bool:
+        """Whether `auto` takes the FFT for this shape."""
+        return cls.fft_from is not None and max(seq, hidden) >= cls.fft_from
+
+    def call(self, x, padding_mask=None, training=None):
+        """Mixes tokens.
+
+        Args:
+            x: [batch, seq, d_model].
+            padding_mask: bool [batch, seq], true on real tokens; used with `mask_padding` alone.
+            training: makes no difference.
+
+        Returns:
+            [batch, seq, d_model].
+
+        Raises:
+            ValueError: the sequence is not as long as the one the layer was built for.
+        """
+        if self.fixed_length:
+            x = self._with_known_length(x)
+        if self.mask_padding and padding_mask is not None:
+            x = x * ops.cast(padding_mask, x.dtype)[:, :, None]
+        if self.uses_fft:
+            return ops.cast(self.mix_by_fft(ops.cast(x, "float32")), x.dtype)
+        return self.mix_by_matmul(x)
+
+    def mix_by_fft(self, x):
+        """[batch, seq, d_model], float32 in and out."""
+        raise NotImplementedError
+
+    def mix_by_matmul(self, x):
+        """[batch, seq, d_model], compute dtype in and out."""
+        raise NotImplementedError
+
+    def _with_known_length(self, x):
+        if x.shape[1] is not None and x.shape[1] != self.seq:
+            raise ValueError(
+                f"{self.name} was built for sequences of {self.seq} tokens and got {x.shape[1]}; "
+                f"pad or cut to {self.seq}, or build with --max_seq_length={x.shape[1]}"
+            )
+        # A reshape gives the length back where the caller's graph has lost it.
+        return ops.reshape(x, (-1, self.seq, self.hidden))
+
+    def compute_output_shape(self, x_shape, padding_mask_shape=None):
+        return x_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "implementation": self.implementation,
+            "mask_padding": self.mask_padding,
+        }

@@ -1,0 +1,79 @@
+"""What a router did, in numbers; over real tokens alone."""
+
+from keras import ops
+
+from sparse_mixer_tf.layers.routing import Routing
+from sparse_mixer_tf.layers.sorted_choices import SortedChoices
+
+
+def slot_metrics(routing: Routing, real) -> dict:
+    """Metrics of the occupied slots.
+
+    Args:
+        routing: a `Routing`.
+        real: bool [groups, tokens_per_group].
+
+    Returns:
+        float32 scalars `dropped_fraction` (share of real tokens that reach no expert),
+        `expert_usage` (share of the allowed slots that are occupied), `router_confidence` (mean
+        gate of the occupied slots), `load_cv` (standard deviation of the experts' load over its
+        mean), and `expert_load` [num_experts] (share of the dispatched tokens).
+    """
+    groups, tokens_per_group = ops.shape(real)
+    occupied = ops.cast(routing.occupied, "float32")
+    first = ops.arange(groups, dtype="int32")[:, None, None] * tokens_per_group
+    slots_of_token = ops.segment_sum(
+        ops.reshape(occupied, (-1,)),
+        ops.reshape(routing.token_index + first, (-1,)),
+        num_segments=groups * tokens_per_group,
+    )
+    dispatched = ops.sum(ops.cast(slots_of_token > 0, "float32"))
+    num_real = ops.maximum(ops.sum(ops.cast(real, "float32")), 1.0)
+    allowed = ops.sum(ops.cast(routing.expert_capacity, "float32")) * occupied.shape[1]
+    per_expert = ops.sum(occupied, axis=(0, 2))
+    return {
+        "dropped_fraction": 1 - dispatched / num_real,
+        "expert_usage": ops.sum(per_expert) / ops.maximum(allowed, 1.0),
+        "router_confidence": ops.sum(routing.gate) / ops.maximum(ops.sum(occupied), 1.0),
+        **load_metrics(per_expert),
+    }
+
+
+def dropless_metrics(routing: Routing, overflow: SortedChoices) -> dict:
+    """The same for routing without capacity; usage and confidence are those of the slots.
+
+    Args:
+        routing: the `Routing` of the choices that fit in the slots.
+        overflow: all other choices.
+    """
+    occupied = ops.cast(routing.occupied, "float32")
+    in_slots = ops.maximum(ops.sum(occupied), 1.0)
+    slots = ops.cast(ops.size(routing.occupied), "float32")
+    per_expert = ops.sum(occupied, axis=(0, 2)) + ops.cast(overflow.count[0], "float32")
+    return {
+        "dropped_fraction": ops.zeros(()),
+        "expert_usage": ops.sum(occupied) / slots,
+        "router_confidence": ops.sum(routing.gate) / in_slots,
+        **load_metrics(per_expert),
+    }
+
+
+def load_metrics(per_expert) -> dict:
+    """`expert_load` and `load_cv` of the tokens sent to each expert, float32 [num_experts]."""
+    load = per_expert / ops.maximum(ops.sum(per_expert), 1.0)
+    return {"expert_load": load, "load_cv": ops.std(load) * load.shape[0]}
+
+
+def router_entropy(probabilities, real):
+    """Mean over real tokens of the entropy of the router's probabilities, in nats.
+
+    Args:
+        probabilities: float32 [groups, tokens_per_group, num_experts].
+        real: bool [groups, tokens_per_group].
+
+    Returns:
+        float32 scalar.
+    """
+    weight = ops.cast(real, "float32")
+    entropy = -ops.sum(probabilities * ops.log(probabilities + 1e-30), axis=-1)
+    return ops.sum(entropy * weight) / ops.maximum(ops.sum(weight), 1.0)

@@ -1,0 +1,164 @@
+"""Which token goes to which expert: pure maths on router probabilities.
+
+Every router answers with the same record, a table of the experts' slots. It says which token is in
+each slot; how the tokens get there is the dispatcher's affair.
+"""
+
+from typing import Any, NamedTuple
+
+from keras import ops
+
+from sparse_mixer_tf.layers.sorted_choices import SortedChoices, sort_choices
+
+
+class Routing(NamedTuple):
+    """The slots of all experts. Empty slots name some token too, with gate 0.
+
+    Attributes:
+        token_index: int32 [groups, num_experts, capacity], place of the slot's token in its group.
+        occupied: bool [groups, num_experts, capacity].
+        gate: float32 [groups, num_experts, capacity], the router probability with which the
+            expert's output enters the token's, not renormalised; 0 in empty slots. Differentiable.
+        expert_capacity: int32 [groups], how many slots of each expert may be occupied.
+    """
+
+    token_index: Any
+    occupied: Any
+    gate: Any
+    expert_capacity: Any
+
+
+def expert_capacity(num_tokens, num_experts: int, capacity_factor: float, min_expert_capacity: int):
+    """Slots of each expert for one group: its even share of the tokens, times the factor.
+
+    Rounds half to even, like the published code.
+
+    Args:
+        num_tokens: int; or int32 tensor, for which the arithmetic is float32.
+        num_experts: int.
+        capacity_factor: float.
+        min_expert_capacity: int.
+
+    Returns:
+        What `num_tokens` is: int or int32.
+    """
+    if isinstance(num_tokens, int):
+        share = capacity_factor * num_tokens / num_experts
+        return min(max(min_expert_capacity, round(share)), num_tokens)
+    share = capacity_factor * ops.cast(num_tokens, "float32") / num_experts
+    capacity = ops.maximum(ops.cast(ops.round(share), "int32"), min_expert_capacity)
+    return ops.minimum(capacity, ops.maximum(num_tokens, 1))
+
+
+def experts_choose(probabilities, real, capacity_factor: float, min_expert_capacity: int):
+    """Each expert takes the tokens to which the router gives it the highest probability.
+
+    All experts are equally loaded. A token may be taken by several experts or by none, and its
+    fate depends on the other tokens of the group, later ones too: not for causal models.
+
+    Args:
+        probabilities: float32 [groups, tokens_per_group, num_experts].
+        real: bool [groups, tokens_per_group]; padding takes no slot and adds no capacity.
+        capacity_factor: float.
+        min_expert_capacity: int.
+
+    Returns:
+        A `Routing`.
+
+    References:
+        [Mixture-of-Experts with Expert Choice Routing](https://arxiv.org/abs/2202.09368).
+    """
+    _, tokens_per_group, num_experts = ops.shape(probabilities)
+    capacities = (num_experts, capacity_factor, min_expert_capacity)
+    capacity = expert_capacity(tokens_per_group, *capacities)
+    limit = _limit(real, capacity, capacities)
+    scores = ops.swapaxes(ops.where(real[:, :, None], probabilities, -1.0), 1, 2)
+    best, token_index = ops.top_k(ops.stop_gradient(scores), capacity)
+    within = ops.arange(capacity, dtype="int32") < limit[:, None, None]
+    occupied = ops.logical_and(best >= 0, within)
+    return expert_routing(probabilities, ops.cast(token_index, "int32"), occupied, limit)
+
+
+def tokens_choose(
+    probabilities,
+    real,
+    num_selected_experts: int,
+    capacity_factor: float,
+    min_expert_capacity: int,
+    batch_prioritized_routing: bool,
+):
+    """Each token takes its most probable experts, as long as they have room.
+
+    First choices of all tokens come before second choices. With batch-prioritised routing the
+    most confident tokens of a group come first, else the order is that of the text. Experts may be
+    unevenly loaded; where one is full, tokens are dropped.
+
+    Args:
+        probabilities: float32 [groups, tokens_per_group, num_experts].
+        real: bool [groups, tokens_per_group]; padding takes no slot and adds no capacity.
+        num_selected_experts: int.
+        capacity_factor: float.
+        min_expert_capacity: int.
+        batch_prioritized_routing: bool.
+
+    Returns:
+        A `Routing`.
+
+    References:
+        [Switch Transformers](https://arxiv.org/abs/2101.03961);
+        [Scaling Vision with Sparse Mixture of Experts](https://arxiv.org/abs/2106.05974) for
+        batch-prioritised routing.
+    """
+    _, tokens_per_group, num_experts = ops.shape(probabilities)
+    capacities = (num_experts, capacity_factor, min_expert_capacity)
+    capacity = expert_capacity(tokens_per_group, *capacities)
+    limit = _limit(real, capacity, capacities)
+    choices = sort_choices(probabilities, real, num_selected_experts, batch_prioritized_routing)
+    token_index, occupied = expert_slots(choices, capacity, limit)
+    return expert_routing(probabilities, token_index, occupied, limit)
+
+
+def expert_slots(choices: SortedChoices, capacity, limit):
+    """The first choices of each expert, one a slot.
+
+    Args:
+        choices: choices sorted by expert.
+        capacity: slots of each expert.
+        limit: int32 [groups], how many of those may be occupied.
+
+    Returns:
+        token_index int32 and occupied bool, both [groups, num_experts, capacity].
+    """
+    slot = ops.arange(capacity, dtype="int32")
+    taken = ops.minimum(choices.count, limit[:, None])
+    occupied = slot < taken[:, :, None]
+    index = ops.where(occupied, choices.start[:, :, None] + slot, 0)
+    return choices.token_at(index), occupied
+
+
+def expert_routing(probabilities, token_index, occupied, limit, expert_index=None) -> Routing:
+    """The record of filled slots, with the gates taken from the probabilities.
+
+    Args:
+        probabilities: float32 [groups, tokens_per_group, num_experts].
+        token_index: int32 [groups, rows, capacity].
+        occupied: bool [groups, rows, capacity].
+        limit: int32 [groups], slots of each row that may be occupied.
+        expert_index: int32 [rows], the expert of each row; one row an expert where `None`.
+
+    Returns:
+        A `Routing`.
+    """
+    groups, tokens_per_group, num_experts = ops.shape(probabilities)
+    if expert_index is None:
+        expert_index = ops.arange(num_experts, dtype="int32")
+    first = ops.arange(groups, dtype="int32")[:, None, None] * tokens_per_group
+    flat = (first + token_index) * num_experts + expert_index[:, None]
+    gate = ops.take(ops.reshape(probabilities, (-1,)), flat, axis=0)
+    return Routing(token_index, occupied, ops.where(occupied, gate, 0.0), limit)
+
+
+def _limit(real, capacity, capacities):
+    """Capacity of each group by its real tokens alone, int32 [groups]."""
+    num_real = ops.sum(ops.cast(real, "int32"), axis=1)
+    return ops.minimum(expert_capacity(num_real, *capacities), capacity)

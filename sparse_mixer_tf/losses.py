@@ -1,0 +1,38 @@
+"""Sums over predictions. Divided by a global count they are losses and accuracies, so that any way
+of cutting a batch over devices or micro-batches adds up to the same number."""
+
+from typing import NamedTuple
+
+from keras import ops
+
+
+class Sums(NamedTuple):
+    """Weighted sums over predictions, float32 scalars.
+
+    Attributes:
+        loss: cross-entropy, in nats.
+        correct: predictions whose greatest logit is the label.
+        count: the weights themselves.
+    """
+
+    loss: object
+    correct: object
+    count: object
+
+
+def cross_entropy_sums(logits, labels, weights) -> Sums:
+    """Weighted cross-entropy and accuracy over the last axis of the logits.
+
+    Args:
+        logits: float [..., classes]; computed with in float32.
+        labels: int32 [...].
+        weights: float [...]; 0 leaves a prediction out.
+    """
+    logits = ops.cast(logits, "float32")
+    weights = ops.cast(weights, "float32")
+    labels = ops.cast(labels, "int32")
+    # Cross-entropy as logsumexp - logit of the label needs no [..., classes] log-probabilities.
+    chosen = ops.squeeze(ops.take_along_axis(logits, labels[..., None], axis=-1), -1)
+    nats = ops.logsumexp(logits, axis=-1) - chosen
+    hits = ops.cast(ops.cast(ops.argmax(logits, axis=-1), "int32") == labels, "float32")
+    return Sums(ops.sum(nats * weights), ops.sum(hits * weights), ops.sum(weights))

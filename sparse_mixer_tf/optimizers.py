@@ -1,0 +1,102 @@
+"""AdamW as the original trains with, and the learning rate over the steps."""
+
+import math
+
+import keras
+from keras import ops
+
+DECAYS = ("linear", "cosine", "rsqrt", "rsqrt_normalized", "constant")
+NORM_AND_BIAS = ("bias", "gamma", "beta")
+
+
+@keras.saving.register_keras_serializable(package="sparse_mixer_tf")
+class AdamW(keras.optimizers.AdamW):
+    """Adam with decoupled weight decay; epsilon stands beside the bias-corrected root, as in optax.
+
+    Keras adds epsilon before the correction, which in the first steps makes it up to
+    `1 / sqrt(1 - beta_2)` = 32 times as large.
+
+    References:
+        [Decoupled weight decay regularization](https://arxiv.org/abs/1711.05101)
+    """
+
+    def update_step(self, gradient, variable, learning_rate):
+        dtype = variable.dtype
+        gradient, rate = ops.cast(gradient, dtype), ops.cast(learning_rate, dtype)
+        step = ops.cast(self.iterations + 1, dtype)
+        index = self._get_variable_index(variable)
+        first, second = self._momentums[index], self._velocities[index]
+        self.assign_add(first, (gradient - first) * (1 - self.beta_1))
+        self.assign_add(second, (ops.square(gradient) - second) * (1 - self.beta_2))
+        corrected = second / (1 - ops.power(ops.cast(self.beta_2, dtype), step))
+        rate = rate / (1 - ops.power(ops.cast(self.beta_1, dtype), step))
+        self.assign_sub(variable, rate * first / (ops.sqrt(corrected) + self.epsilon))
+
+
+def adamw(learning_rate, weight_decay: float = 0.01, decay_all_weights: bool = False) -> AdamW:
+    """AdamW with the original's constants: beta 0.9 and 0.999, epsilon 1e-6.
+
+    Args:
+        learning_rate: a number or a schedule.
+        decay_all_weights: decay biases and LayerNorms too, as the original does.
+    """
+    optimizer = AdamW(learning_rate, weight_decay, beta_1=0.9, beta_2=0.999, epsilon=1e-6)
+    if not decay_all_weights:
+        optimizer.exclude_from_weight_decay(var_names=NORM_AND_BIAS)
+    return optimizer
+
+
+def warmup_factor(step, warmup_steps: int):
+    """Linear from 0 at step 0 to 1 at `warmup_steps`."""
+    return ops.minimum(1.0, ops.cast(step, "float32") / max(warmup_steps, 1))
+
+
+def decay_factor(step, decay: str, warmup_steps: int, total_steps: int):
+    """What the peak rate is multiplied by after the warm-up.
+
+    Args:
+        step: float or int scalar.
+        decay: `linear` and `cosine` reach 0 at `total_steps` and stay there (the original's linear
+            decay jumps back to its peak), `rsqrt` is 1 / sqrt(step), `rsqrt_normalized` the same
+            times sqrt(warmup_steps), `constant` is 1.
+    """
+    step, start = ops.cast(step, "float32"), float(warmup_steps)
+    progress = ops.clip((step - start) / max(total_steps - warmup_steps, 1), 0.0, 1.0)
+    if decay == "linear":
+        return 1.0 - progress
+    if decay == "cosine":
+        return 0.5 * (1.0 + ops.cos(math.pi * progress))
+    if decay in ("rsqrt", "rsqrt_normalized"):
+        start = max(start, 1.0)
+        return (1.0 if decay == "rsqrt" else start**0.5) / ops.sqrt(ops.maximum(step, start))
+    if decay == "constant":
+        return ops.ones_like(step)
+    raise ValueError(f"decay {decay!r} is unknown; expected one of {', '.join(DECAYS)}")
+
+
+@keras.saving.register_keras_serializable(package="sparse_mixer_tf")
+class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up, then a decay.
+
+    The update at step 0 uses `peak / warmup_steps`: the original's first update has rate 0 and does
+    nothing. The last update is the smallest, and the rate after it is 0.
+    """
+
+    def __init__(self, peak: float, warmup_steps: int, total_steps: int, decay: str = "linear"):
+        self.peak, self.decay = peak, decay
+        self.warmup_steps, self.total_steps = warmup_steps, total_steps
+
+    def __call__(self, step):
+        step = ops.cast(step, "float32")
+        warmup = warmup_factor(step + 1.0, self.warmup_steps)
+        return (
+            self.peak * warmup * decay_factor(step, self.decay, self.warmup_steps, self.total_steps)
+        )
+
+    def get_config(self) -> dict:
+        return {
+            "peak": self.peak,
+            "warmup_steps": self.warmup_steps,
+            "total_steps": self.total_steps,
+            "decay": self.decay,
+        }

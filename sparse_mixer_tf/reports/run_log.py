@@ -1,0 +1,122 @@
+"""What a run wrote down: `metrics.jsonl`, `settings.json`, `samples.jsonl`."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+BOOKKEEPING = ("step", "split", "seconds", "baseline_accuracy")
+
+
+@dataclass(frozen=True)
+class RunLog:
+    """The records of a run, in the order of their steps.
+
+    Attributes:
+        train: records of the training split, one a logged step.
+        validation: records of the held-out split, one an evaluation.
+        settings: the settings, nested dicts flattened to dotted names.
+        samples: the masked sentences of the last evaluation, each a dict of `text` and
+            `predictions`; empty when the run wrote none.
+    """
+
+    train: list[dict[str, Any]]
+    validation: list[dict[str, Any]]
+    settings: dict[str, Any]
+    samples: list[dict[str, Any]]
+
+    def series(self, key: str, split: str) -> tuple[np.ndarray, np.ndarray]:
+        """Steps and finite values of one metric, `[points] int64` and `[points] float64`."""
+        points = [
+            (record["step"], record[key])
+            for record in getattr(self, split)
+            if is_number(record.get(key)) and math.isfinite(record[key])
+        ]
+        steps, values = zip(*points, strict=True) if points else ((), ())
+        return np.array(steps, np.int64), np.array(values, np.float64)
+
+    def last(self, key: str, split: str) -> float | None:
+        """The latest finite value of a metric, None where there is none."""
+        values = self.series(key, split)[1]
+        return float(values[-1]) if len(values) else None
+
+    def metrics_of_both_splits(self) -> list[str]:
+        """Names of the numbers that training and validation both report, in order of appearance."""
+        train = {key: None for record in self.train for key in record}
+        validation = {key for record in self.validation for key in record}
+        return [
+            key
+            for key in train
+            if key in validation and key not in BOOKKEEPING and len(self.series(key, "train")[0])
+        ]
+
+    def expert_load(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Steps `[evaluations]` and, for each expert layer, loads `[num_experts, evaluations]`."""
+        records = [record for record in self.validation if record.get("expert_load")]
+        names = sorted({name for record in records for name in record["expert_load"]})
+        records = [record for record in records if len(record["expert_load"]) == len(names)]
+        steps = np.array([record["step"] for record in records], np.int64)
+        return steps, {
+            name: np.array([record["expert_load"][name] for record in records]).T for name in names
+        }
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def read(workdir: Path) -> RunLog:
+    """Reads the log of a run.
+
+    Raises:
+        ValueError: when `workdir` holds no metrics.
+    """
+    metrics = workdir / "metrics.jsonl"
+    records = read_json_lines(metrics) if metrics.is_file() else []
+    if not records:
+        raise ValueError(
+            f"--workdir={workdir} has no metrics to report on; expected {metrics} with at least "
+            "one line, which training writes"
+        )
+    settings = workdir / "settings.json"
+    samples = workdir / "samples.jsonl"
+    evaluations = read_json_lines(samples) if samples.is_file() else []
+    return RunLog(
+        train=_by_step(records, "train"),
+        validation=_by_step(records, "validation"),
+        settings=flatten(json.loads(settings.read_text("utf-8"))) if settings.is_file() else {},
+        samples=max(evaluations, key=lambda record: record["step"])["samples"]
+        if evaluations
+        else [],
+    )
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """All whole lines of a file; a killed run may have left its last line half written."""
+    records = []
+    for line in path.read_text("utf-8", errors="replace").splitlines():
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return [record for record in records if isinstance(record, dict) and "step" in record]
+
+
+def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"a": {"b": 1}}` as `{"a.b": 1}`."""
+    flat = {}
+    for key, value in settings.items():
+        if isinstance(value, dict) and value:
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _by_step(records: list[dict[str, Any]], split: str) -> list[dict[str, Any]]:
+    # A continued run repeats the steps after its checkpoint: the later record counts.
+    latest = {record["step"]: record for record in records if record.get("split") == split}
+    return [latest[step] for step in sorted(latest)]

@@ -1,0 +1,217 @@
+"""Everything that a run is made of, as frozen dataclasses that go to JSON and back.
+
+Each field is one command-line flag: its default, its help and its limits stand here and nowhere
+else (`flags.py` makes the flags from them).
+"""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, get_args, get_type_hints
+
+
+class SettingsError(ValueError):
+    """A setting that cannot work; names the flag, the value, what was expected and the fix."""
+
+
+def setting(default: Any, help: str, choices: tuple | None = None, least=None, most=None) -> Any:
+    """A dataclass field that knows its help text, its choices and its inclusive limits."""
+    return field(
+        default=default,
+        metadata={"help": help, "choices": choices, "least": least, "most": most},
+    )
+
+
+def value_type(settings_class: type, name: str) -> type:
+    """The type of a field without its `| None`."""
+    hint = get_type_hints(settings_class)[name]
+    return next((t for t in get_args(hint) if t is not type(None)), hint)
+
+
+class Checked:
+    """Checks every field against its choices and limits when the dataclass is made."""
+
+    def __post_init__(self):
+        for item in dataclasses.fields(self):
+            value, limits = getattr(self, item.name), item.metadata
+            if value is None:
+                continue
+            if limits["choices"] and value not in limits["choices"]:
+                raise SettingsError(
+                    f"--{item.name}={value} is unknown; use one of {', '.join(limits['choices'])}"
+                )
+            if limits["least"] is not None and value < limits["least"]:
+                raise SettingsError(
+                    f"--{item.name}={value} is too small; use {limits['least']} or more"
+                )
+            if limits["most"] is not None and value > limits["most"]:
+                raise SettingsError(
+                    f"--{item.name}={value} is too large; use {limits['most']} or less"
+                )
+
+    def to_json(self) -> dict:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict):
+        known = {item.name for item in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise SettingsError(
+                f"{cls.__name__} has no setting {unknown[0]!r}; it was written by another version"
+            )
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class ModelSettings(Checked):
+    """The sizes beside the architecture string; defaults are those of Sparse Mixer Base."""
+
+    architecture: str = setting(
+        "5*(lf)4*(lg)lf4*(sf)",
+        "Sublayers in order, one letter each: s f g l r h c t, N*(…) repeats.",
+    )
+    share_block_weights: bool = setting(
+        False, "Letters repeated inside one '.'-block reuse one set of weights."
+    )
+    d_emb: int | None = setting(None, "Width of the embeddings; d_model if not given.", least=1)
+    d_model: int = setting(512, "Width of the residual stream.", least=1)
+    d_ff: int = setting(2048, "Hidden width of the dense feed-forwards.", least=1)
+    num_heads: int = setting(8, "Attention heads.", least=1)
+    dropout_rate: float = setting(
+        0.1, "Dropout on embeddings and dense feed-forwards.", least=0, most=0.99
+    )
+    attention_dropout_rate: float = setting(
+        0.1, "Dropout on attention probabilities.", least=0, most=0.99
+    )
+    mixing_implementation: str = setting(
+        "auto", "How r h c t are computed.", ("auto", "fft", "matmul")
+    )
+    mask_padding_in_mixing: bool = setting(
+        False, "Zero padding before mixing; the original mixes it in."
+    )
+    num_experts: int = setting(16, "Experts of each g sublayer.", least=0)
+    expert_d_ff: int | None = setting(
+        None, "Hidden width of each expert; d_ff if not given.", least=1
+    )
+    expert_dropout_rate: float = setting(0.1, "Dropout on expert outputs.", least=0, most=0.99)
+    router: str = setting(
+        "experts_choose",
+        "Experts choose tokens, tokens choose experts, or the latter without a capacity.",
+        ("experts_choose", "tokens_choose", "dropless"),
+    )
+    num_selected_experts: int = setting(1, "Experts a token chooses.", least=1)
+    capacity_factor: float = setting(
+        1.0, "Expert capacity in training, as a multiple of tokens / experts.", least=1e-6
+    )
+    eval_capacity_factor: float | None = setting(
+        None, "The same in evaluation; capacity_factor if not given.", least=1e-6
+    )
+    min_expert_capacity: int = setting(4, "No expert has a lower capacity.", least=1)
+    batch_prioritized_routing: bool = setting(
+        True, "Route the most confident tokens of a group first."
+    )
+    max_group_size: int = setting(4096, "Most tokens routed together.", least=1)
+    jitter_noise: float = setting(
+        0.0, "Router inputs are multiplied by U(1-x, 1+x) in training.", least=0, most=0.99
+    )
+    balance_loss_factor: float = setting(0.01, "Weight of the load-balance loss.", least=0)
+    router_z_loss_factor: float = setting(1e-4, "Weight of the router z-loss.", least=0)
+    route_padding: bool = setting(
+        False, "Route padding tokens too, as the original does; wastes capacity."
+    )
+    dispatch: str = setting(
+        "gather",
+        "How tokens reach their experts: index gathers or one-hot products.",
+        ("gather", "einsum"),
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if "s" in self.architecture and self.d_model % self.num_heads:
+            fits = [h for h in range(1, self.d_model + 1) if self.d_model % h == 0]
+            nearest = min(fits, key=lambda heads: abs(heads - self.num_heads))
+            raise SettingsError(
+                f"--num_heads={self.num_heads} does not divide --d_model={self.d_model}; "
+                f"use {nearest}"
+            )
+        if "g" in self.architecture and self.num_experts == 0:
+            raise SettingsError("--num_experts=0 does not fit an architecture with g; use 16")
+        if "g" in self.architecture and self.num_selected_experts > self.num_experts:
+            raise SettingsError(
+                f"--num_selected_experts={self.num_selected_experts} is more than "
+                f"--num_experts={self.num_experts}; use {self.num_experts} or fewer"
+            )
+
+
+@dataclass(frozen=True)
+class TrainingSettings(Checked):
+    """What is optimised and how: a change to any of these changes the result."""
+
+    task: str = setting("pretrain", "What to train for.", ("pretrain",))
+    train_batch_size: int = setting(64, "Sequences in one optimizer step, all replicas.", least=1)
+    eval_batch_size: int = setting(64, "Sequences in one evaluation step.", least=1)
+    gradient_accumulation_steps: int = setting(
+        1, "Parts that a replica's batch is computed in; saves memory, same result.", least=1
+    )
+    train_steps: int = setting(1_000_000, "Optimizer steps.", least=1)
+    warmup_steps: int = setting(10_000, "Steps of linear warm-up.", least=0)
+    learning_rate: float = setting(1e-4, "Peak learning rate.", least=0)
+    learning_rate_decay: str = setting(
+        "linear",
+        "What follows the warm-up; linear and cosine end at zero.",
+        ("linear", "cosine", "rsqrt", "rsqrt_normalized", "constant"),
+    )
+    optimizer: str = setting("adamw", "Optimizer.", ("adamw",))
+    weight_decay: float = setting(0.01, "Decoupled weight decay, times the learning rate.", least=0)
+    decay_all_weights: bool = setting(
+        False, "Decay biases and LayerNorms too, as the original does."
+    )
+    max_gradient_norm: float | None = setting(
+        None, "Clip gradients to this global norm.", least=1e-12
+    )
+    precision: str = setting("float32", "Computation dtype.", ("float32", "mixed_bfloat16"))
+    jit_compile: str = setting(
+        "auto",
+        "Compile the step with XLA; auto times both on the first batch and keeps the faster.",
+        ("auto", "true", "false"),
+    )
+    seed: int = setting(0, "Decides initial weights, data order, masks and dropout.", least=0)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.warmup_steps > self.train_steps:
+            raise SettingsError(
+                f"--warmup_steps={self.warmup_steps} is more than --train_steps="
+                f"{self.train_steps}; use {max(self.train_steps // 10, 1)}"
+            )
+
+
+@dataclass(frozen=True)
+class RunSettings(Checked):
+    """Where a run lives and how often it reports: none of it changes the result."""
+
+    strategy: str = setting(
+        "auto", "Devices to train on; auto takes every GPU.", ("auto", "one_device", "mirrored")
+    )
+    virtual_devices: int = setting(0, "Split the CPU into this many devices.", least=0)
+    eval_every: int = setting(1000, "Steps between evaluations.", least=1)
+    eval_steps: int | None = setting(
+        None, "Evaluation batches; the whole validation split if not given.", least=1
+    )
+    checkpoint_every: int = setting(1000, "Steps between checkpoints.", least=1)
+    checkpoints_to_keep: int = setting(2, "Newest checkpoints kept, besides the best.", least=1)
+    log_every: int = setting(100, "Steps between progress lines.", least=1)
+
+
+def check_batch(name: str, size: int, replicas: int, accumulation: int = 1) -> None:
+    """Checks that a global batch divides over replicas and gradient accumulation.
+
+    Raises:
+        SettingsError: naming the two nearest batch sizes that do.
+    """
+    parts = replicas * accumulation
+    if size % parts:
+        below = size // parts * parts
+        fixes = f"{below} or {below + parts}" if below else str(parts)
+        what = f"{replicas} replicas" + (f" x {accumulation} parts" if accumulation > 1 else "")
+        raise SettingsError(f"--{name}={size} is not divisible by {what}; use {fixes}")

@@ -1,0 +1,102 @@
+"""What a masked language model says in place of the masks of a text."""
+
+import numpy as np
+
+from pipelines.vocabulary import Vocabulary
+
+MASK = "[MASK]"
+
+
+def model_inputs(model, batch: dict) -> dict:
+    """The part of a batch that a functional model takes; labels and weights are left out."""
+    return {name: batch[name] for name in model.input}
+
+
+def fill(model, batch: dict, vocabulary: Vocabulary, top: int = 3) -> list[dict]:
+    """The likeliest pieces at each masked position.
+
+    Args:
+        model: gives `mlm_logits` [batch, predictions, vocab].
+        batch: numpy arrays of the batch contract; `mask_ids` are the truths.
+
+    Returns:
+        For each row `{"text", "predictions": [{"truth", "top": [[piece, probability], …]}, …]}`,
+        the text being the row with its masks in place.
+    """
+    logits = np.asarray(model(model_inputs(model, batch), training=False)["mlm_logits"], "float32")
+    logits = logits - logits.max(-1, keepdims=True)
+    probabilities = np.exp(logits)
+    probabilities /= probabilities.sum(-1, keepdims=True)
+    rows = []
+    for row in range(len(logits)):
+        length = int(np.sum(batch["padding_mask"][row]))
+        rows.append(
+            {
+                "text": show(batch["token_ids"][row][:length], vocabulary),
+                "predictions": [
+                    {
+                        "truth": vocabulary.piece(int(batch["mask_ids"][row, slot])),
+                        "top": [
+                            [vocabulary.piece(int(i)), round(float(probabilities[row, slot, i]), 4)]
+                            for i in np.argsort(-probabilities[row, slot])[:top]
+                        ],
+                    }
+                    for slot in np.flatnonzero(batch["mask_weights"][row])
+                ],
+            }
+        )
+    return rows
+
+
+def encode(texts: list[str], vocabulary: Vocabulary, seq: int, predictions: int) -> dict:
+    """Texts with [MASK] in them, as one batch: `[CLS] text [SEP]`, cut to the sequence length.
+
+    Args:
+        seq: length of every row.
+        predictions: masks looked at in a row; later ones get no answer.
+    """
+    parts = [text.split(MASK) for text in texts]
+    encoded = iter(vocabulary.encode_batch([part for row in parts for part in row]))
+    batch = {
+        "token_ids": np.full((len(texts), seq), vocabulary.pad_id, np.int32),
+        "segment_ids": np.zeros((len(texts), seq), np.int32),
+        "padding_mask": np.zeros((len(texts), seq), bool),
+        "mask_positions": np.zeros((len(texts), predictions), np.int32),
+        "mask_ids": np.zeros((len(texts), predictions), np.int32),
+        "mask_weights": np.zeros((len(texts), predictions), np.float32),
+    }
+    for row, pieces in enumerate(parts):
+        ids = [vocabulary.cls_id, *next(encoded)]
+        for _ in pieces[1:]:
+            ids += [vocabulary.mask_id, *next(encoded)]
+        ids = [*ids[: seq - 1], vocabulary.sep_id]
+        masks = [i for i, token in enumerate(ids) if token == vocabulary.mask_id][:predictions]
+        batch["token_ids"][row, : len(ids)] = ids
+        batch["padding_mask"][row, : len(ids)] = True
+        batch["mask_positions"][row, : len(masks)] = masks
+        batch["mask_weights"][row, : len(masks)] = 1
+    return batch
+
+
+def show(token_ids, vocabulary: Vocabulary) -> str:
+    """Text with its special pieces spelled out, word breaks as spaces."""
+    pieces = [vocabulary.piece(int(i)) for i in token_ids]
+    spaced = (f" {p} " if p.startswith("[") and p.endswith("]") else p for p in pieces)
+    return " ".join("".join(spaced).replace("\u2581", " ").split())
+
+
+def sample_lines(samples: list[dict], masks: int | None = 3) -> list[str]:
+    """Fills as console lines: the text, then truth, if known, and guesses for its first masks."""
+    lines = []
+    for sample in samples:
+        lines.append(f"  {sample['text']}")
+        for prediction in sample["predictions"][:masks]:
+            guesses = ", ".join(f"{word(p)} {share:.0%}" for p, share in prediction["top"])
+            truth = f"{word(prediction['truth'])} <- " if "truth" in prediction else ""
+            lines.append(f"    {truth}{guesses}")
+    return lines
+
+
+def word(piece: str) -> str:
+    """A piece as a person reads it."""
+    return piece.replace("\u2581", "") or "' '"

@@ -1,0 +1,1 @@
+"""The training loop: one step under every strategy, and a run that continues where it stopped."""

@@ -1,0 +1,183 @@
+"""Checkpoints that are either whole or not there.
+
+Each is a folder `checkpoints/00000100/` with the variables in `state.safetensors` (a format that
+cannot hold code) and a `manifest.json` with its checksum, the step and what the run was made of. It
+is written under another name, read back, and only then renamed.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from absl import logging
+from safetensors.numpy import load_file, save_file
+
+STATE, MANIFEST = "state.safetensors", "manifest.json"
+
+
+class CheckpointError(ValueError):
+    """No checkpoint can be used, or one does not fit the model."""
+
+
+def named(groups: Mapping[str, list]) -> dict:
+    """Keras variables by a unique name, `group/path`.
+
+    Raises:
+        CheckpointError: if two variables share a path, since one would overwrite the other.
+    """
+    variables = {}
+    for group, members in groups.items():
+        for variable in members:
+            name = f"{group}/{variable.path}"
+            if name in variables:
+                raise CheckpointError(f"two variables are called {name}; name their layers apart")
+            variables[name] = variable
+    return variables
+
+
+class Checkpoints:
+    """The checkpoints of one run. Which one is best stands in their own manifests.
+
+    Args:
+        folder: made when the first one is saved.
+        variables: everything to save by name; see `named`. Restoring looks at the groups that are
+            in here and leaves the others alone, so that a model is read without its optimizer.
+        keep: newest checkpoints to keep, besides the best.
+    """
+
+    def __init__(self, folder: Path, variables: dict, keep: int = 2):
+        self.folder, self.variables, self.keep = Path(folder), variables, keep
+
+    def save(self, step: int, facts: dict, score: float | None = None) -> Path:
+        """Writes the checkpoint of `step` and drops old ones.
+
+        Args:
+            facts: go into the manifest.
+            score: the held-out loss at this step, if it was evaluated.
+        """
+        final = self.folder / f"{step:08d}"
+        if final.exists():
+            return final
+        temporary = self.folder / f".writing-{step:08d}"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        arrays = {name: np.asarray(variable.numpy()) for name, variable in self.variables.items()}
+        save_file(arrays, temporary / STATE)
+        manifest = {"step": step, "score": score, "sha256": _sha256(temporary / STATE)} | facts
+        (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1))
+        for path in (temporary / STATE, temporary / MANIFEST, temporary):
+            _flush(path)
+        _verify_equal(load_file(temporary / STATE), arrays)
+        os.rename(temporary, final)
+        _flush(self.folder)
+        self._rotate()
+        return final
+
+    def steps(self) -> list[int]:
+        """Steps that have a checkpoint, oldest first; not yet verified."""
+        return sorted(int(p.name) for p in self.folder.glob("[0-9]*") if p.name.isdigit())
+
+    def restore_latest(self) -> dict | None:
+        """Restores the newest checkpoint that is whole and returns its manifest; None without any.
+
+        Raises:
+            CheckpointError: if there are checkpoints but none is whole, or one does not fit.
+        """
+        steps = self.steps()
+        for step in reversed(steps):
+            manifest = self._read(step)
+            if manifest is not None:
+                return manifest
+        if steps:
+            raise CheckpointError(
+                f"none of the checkpoints in {self.folder} is whole; "
+                "remove the folder to start the run afresh"
+            )
+        return None
+
+    def restore(self, step: int) -> dict:
+        """Restores the checkpoint of one step and returns its manifest."""
+        manifest = self._read(step)
+        if manifest is None:
+            raise CheckpointError(f"the checkpoint of step {step} in {self.folder} is not whole")
+        return manifest
+
+    def best(self) -> dict | None:
+        """The manifest of the checkpoint with the lowest score, or None if none has one."""
+        manifests = []
+        for step in self.steps():
+            try:
+                manifests.append(json.loads((self.folder / f"{step:08d}" / MANIFEST).read_text()))
+            except (OSError, ValueError):
+                continue  # A damaged one is named when it is restored.
+        scored = [m for m in manifests if m.get("score") is not None]
+        return min(scored, key=lambda m: m["score"], default=None)
+
+    def _rotate(self) -> None:
+        best = self.best()
+        kept = set(self.steps()[-self.keep :]) | ({best["step"]} if best else set())
+        for step in self.steps():
+            if step not in kept:
+                shutil.rmtree(self.folder / f"{step:08d}")
+
+    def _read(self, step: int) -> dict | None:
+        folder = self.folder / f"{step:08d}"
+        try:
+            manifest = json.loads((folder / MANIFEST).read_text())
+            if _sha256(folder / STATE) != manifest["sha256"]:
+                raise ValueError("its checksum is wrong")
+            arrays = load_file(folder / STATE)
+        except (OSError, ValueError, KeyError) as error:
+            logging.warning("checkpoint %s is damaged and not used: %s", folder, error)
+            return None
+        self._assign(arrays, folder)
+        return manifest
+
+    def _assign(self, arrays: dict, folder: Path) -> None:
+        groups = {_group(name) for name in self.variables}
+        saved = {name for name in arrays if _group(name) in groups}
+        for names, has in (
+            (set(self.variables) - saved, "lacks"),
+            (saved - set(self.variables), "has an extra"),
+        ):
+            if names:
+                raise CheckpointError(f"{folder} {has} {min(names)} ({len(names)} such variables)")
+        for name, variable in self.variables.items():
+            if tuple(variable.shape) != arrays[name].shape:
+                raise CheckpointError(
+                    f"{folder}: {name} has shape {arrays[name].shape}, "
+                    f"the model's is {tuple(variable.shape)}"
+                )
+        for name, variable in self.variables.items():
+            variable.assign(arrays[name])
+
+
+def _group(name: str) -> str:
+    return name.split("/", 1)[0]
+
+
+def _verify_equal(written: dict, arrays: dict) -> None:
+    for name, array in arrays.items():
+        if written[name].tobytes() != array.tobytes():
+            raise OSError(f"{name} read back from the checkpoint differs from what was written")
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _flush(path: Path) -> None:
+    """Makes the operating system write it to disk, so that a rename never outruns the content."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,76 @@
+"""Reading reference numbers and comparing a layer with them, gradients included."""
+
+import numpy as np
+import tensorflow as tf
+
+FORWARD_TOLERANCE = 1e-5
+GRADIENT_TOLERANCE = 5e-5
+
+
+class Reference:
+    """One file of reference numbers: `in/`, `p/`, `out/`, `gin/`, `g/` and `m/` entries."""
+
+    def __init__(self, path):
+        with np.load(path) as arrays:
+            self._arrays = {name: arrays[name] for name in arrays.files}
+
+    def __getitem__(self, name):
+        return self._arrays[name]
+
+    def __contains__(self, name):
+        return name in self._arrays
+
+
+def check(layer, reference, weights, *, inputs="in/input_emb", reshape=None, loss=None, **kwargs):
+    """Sets the weights of a built layer, runs it, and compares outputs and gradients.
+
+    Args:
+        layer: a built layer.
+        reference: a `Reference`.
+        weights: reference name of each weight, by its path below the layer, for example
+            `{"query/kernel": "self/query/kernel"}`.
+        inputs: reference name of the input.
+        reshape: function from a reference array and a weight name to the layout of the layer.
+        loss: what is added to sum(output * cotangent), called without arguments.
+        kwargs: for the call of the layer.
+
+    Returns:
+        The output.
+    """
+    variables = {v.path.split("/", 1)[1]: v for v in layer.trainable_variables}
+    assert set(variables) == set(weights)
+
+    def in_our_layout(array, name):
+        return reshape(array, name) if reshape else array
+
+    for name, theirs in weights.items():
+        variables[name].assign(in_our_layout(reference[f"p/{theirs}"], name))
+    x = tf.constant(reference[inputs])
+    with tf.GradientTape() as tape:
+        if x.dtype.is_floating:
+            tape.watch(x)
+        y = layer(x, **kwargs)
+        total = tf.reduce_sum(y * reference["in/cotangent"])
+        if loss is not None:
+            total += loss()
+    if x.dtype.is_floating:
+        gradients = tape.gradient(total, [x, *(variables[name].value for name in weights)])
+        expected = [reference["gin/input_emb"]]
+    else:
+        gradients = tape.gradient(total, [variables[name].value for name in weights])
+        expected = []
+    expected += [in_our_layout(reference[f"g/{t}"], n) for n, t in weights.items()]
+    assert_close(y, reference["out/y"])
+    for ours, theirs in zip(gradients, expected, strict=True):
+        assert_gradient_close(tf.convert_to_tensor(ours), theirs)
+    return y
+
+
+def assert_close(ours, theirs):
+    np.testing.assert_allclose(ours, theirs, rtol=FORWARD_TOLERANCE, atol=FORWARD_TOLERANCE)
+
+
+def assert_gradient_close(ours, theirs):
+    """Relative to the largest entry, or to 0.01 where a gradient is zero but for rounding."""
+    scale = max(np.abs(theirs).max(), 1e-2)
+    np.testing.assert_allclose(np.asarray(ours) / scale, theirs / scale, atol=GRADIENT_TOLERANCE)

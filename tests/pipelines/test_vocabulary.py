@@ -1,0 +1,88 @@
+import gzip
+import json
+
+import numpy as np
+import pytest
+import sentencepiece
+
+from pipelines import vocabulary
+from pipelines.errors import InputError
+from tests.pipelines.conftest import made_up_document
+
+
+@pytest.fixture(scope="module", params=["bpe", "unigram"])
+def trained(request):
+    return vocabulary.train(map(made_up_document, range(100)), 120, request.param)
+
+
+def test_a_trained_vocabulary_has_the_size_and_the_special_pieces(trained):
+    assert trained.size == 120
+    ids = (trained.pad_id, trained.unk_id, trained.cls_id, trained.sep_id, trained.mask_id)
+    assert ids == (0, 1, 2, 3, 4)
+    assert [trained.piece(i) for i in ids] == ["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"]
+    assert np.flatnonzero(trained.is_special).tolist() == list(ids)
+    assert trained.normal_ids.tolist() == list(range(5, 120))
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_training_twice_gives_the_same_bytes(kind):
+    once, again = (vocabulary.train(map(made_up_document, range(50)), 120, kind) for _ in "12")
+    assert once.model_bytes == again.model_bytes
+    assert once.fingerprint == again.fingerprint
+
+
+def test_text_survives_encoding_and_decoding(trained):
+    text = "River stone walks quietly."
+    assert trained.decode(trained.encode_batch([text])[0]) == text
+
+
+def test_a_special_piece_in_the_text_is_not_read_as_one(trained):
+    ids = trained.encode_batch(["river [MASK] stone [SEP]"])[0]
+    assert not {trained.mask_id, trained.sep_id} & set(ids)
+
+
+def test_a_line_longer_than_the_trainer_takes_is_still_learnt_from():
+    one_line = " ".join(map(made_up_document, range(100)))
+    assert len(one_line) > 10_000
+    assert vocabulary.train([one_line], 120).size == 120
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_too_large_a_vocabulary_is_refused_with_the_greatest_size_that_works(kind):
+    text = [made_up_document(3)] * 3
+    with pytest.raises(InputError, match="--vocab_size=9000.*at most") as error:
+        vocabulary.train(text, 9000, kind)
+    most = int(str(error.value).split("at most ")[1].split(",")[0])
+    assert vocabulary.train(text, most, kind).size == most
+
+
+def test_too_small_a_vocabulary_and_no_text_are_refused():
+    with pytest.raises(InputError, match="--vocab_size=17.*characters"):
+        vocabulary.train([made_up_document(3)] * 20, 17)
+    with pytest.raises(InputError, match="no text"):
+        vocabulary.train([], 100)
+
+
+def test_a_missing_file_and_a_file_of_something_else_are_refused(tmp_path):
+    with pytest.raises(InputError, match="--vocab_filepath=.*nowhere.model: No such file"):
+        vocabulary.load(tmp_path / "nowhere.model")
+    (tmp_path / "text.model").write_text("not a model")
+    with pytest.raises(InputError, match="is not a SentencePiece model"):
+        vocabulary.load(tmp_path / "text.model")
+
+
+def test_a_model_without_the_special_pieces_is_refused_by_their_names(shared):
+    with pytest.raises(InputError, match=r"lacks <pad>.*\[CLS\].*\[SEP\].*\[MASK\].*prepare"):
+        vocabulary.load(shared / "data/vocab/maxtext_unigram_32768.model")
+
+
+@pytest.mark.parametrize("name", ["local_bpe_32000", "albert_unigram_30000"])
+def test_ids_equal_those_of_the_sentencepiece_package_on_web_text(shared, name):
+    path = shared / f"data/vocab/{name}.model"
+    with gzip.open(shared / "data/text/c4_sample.jsonl.gz", "rt", encoding="utf-8") as stream:
+        texts = [json.loads(line)["text"] for line, _ in zip(stream, range(300), strict=False)]
+    words = vocabulary.load(path)
+    reference = sentencepiece.SentencePieceProcessor(model_file=str(path))
+    assert words.encode_batch(texts, num_threads=2) == [reference.encode(text) for text in texts]
+    assert words.size == reference.get_piece_size()
+    assert words.piece(words.mask_id) == "[MASK]"

@@ -1,0 +1,180 @@
+import json
+import random
+import signal
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import load_file
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def finished(programs) -> tuple[Path, str]:
+    """An undisturbed run of 60 steps, and what it printed."""
+    workdir = programs.folder / "undisturbed"
+    code, output = programs.train(workdir)
+    assert code == 0, output
+    return workdir, output
+
+
+def _bits(workdir: Path) -> dict[str, bytes]:
+    steps = sorted(path.name for path in (workdir / "checkpoints").glob("0*"))
+    arrays = load_file(workdir / "checkpoints" / steps[-1] / "state.safetensors")
+    return {name: array.tobytes() for name, array in arrays.items()}
+
+
+def _metrics(workdir: Path) -> list[dict]:
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_run_leaves_everything_in_its_workdir(finished):
+    workdir, output = finished
+    names = {path.name for path in workdir.iterdir()}
+    assert names == {
+        "run.flags", "settings.json", "metrics.jsonl", "samples.jsonl", "tensorboard",
+        "checkpoints", "vocabulary", "report",
+    }  # fmt: skip
+    assert (workdir / "report/index.html").stat().st_size > 10_000
+    assert (workdir / "vocabulary/spm.model").exists()
+    for text in ("step 60/60", "tokens/s", "ETA", "masked-word accuracy", f"run: {workdir}"):
+        assert text in output
+
+
+def test_the_last_step_and_the_best_are_kept(finished):
+    workdir, _ = finished
+    steps = {int(path.name) for path in (workdir / "checkpoints").glob("0*")}
+    held_out = {r["step"]: r["loss"] for r in _metrics(workdir) if r["split"] == "validation"}
+    assert sorted(held_out) == [0, 20, 40, 60]
+    best = min((20, 40, 60), key=held_out.get)
+    assert {60, best} <= steps
+    manifest = json.loads((workdir / f"checkpoints/{best:08d}/manifest.json").read_text())
+    assert manifest["score"] == held_out[best] < held_out[0]
+
+
+def test_metrics_have_one_line_a_step_with_the_losses_apart(finished):
+    train = [record for record in _metrics(finished[0]) if record["split"] == "train"]
+    assert [record["step"] for record in train] == list(range(1, 61))
+    last = train[-1]
+    parts = last["masked_lm_loss"] + last["order_loss"]
+    factors = 0.01 * last["balance_loss"] + 1e-4 * last["router_z_loss"]
+    assert last["loss"] == pytest.approx(parts + factors, rel=1e-4)
+    assert train[0]["learning_rate"] == pytest.approx(1e-2 / 6)
+    assert 0 < last["learning_rate"] < 3e-4
+
+
+def test_the_same_command_again_says_complete(programs, finished):
+    before = _bits(finished[0])
+    code, output = programs.train(finished[0])
+    assert code == 0
+    assert "is complete: 60 of 60 steps" in output
+    assert _bits(finished[0]) == before
+
+
+def test_killed_at_random_moments_it_ends_with_the_same_bits(programs, finished):
+    workdir, chooser = programs.folder / "killed", random.Random(7)
+    flags = [*programs.small, f"--workdir={workdir}"]
+    kills = 0
+    for last_step in (1, 9, 20, 33, 50):
+        process = programs.start("sparse_mixer_tf.train", *flags)
+        moment = last_step + chooser.randint(0, 8)
+        for line in process.stdout:
+            if line.startswith("step ") and int(line.split()[1].split("/")[0]) >= moment:
+                break
+        process.kill()
+        process.communicate()
+        kills += process.returncode == -signal.SIGKILL
+    assert kills == 5
+    code, output = programs.train(workdir)
+    assert code == 0, output
+    assert "continuing" in output
+    assert _bits(workdir) == _bits(finished[0])
+    held_out = [
+        [r for r in _metrics(run) if r["split"] == "validation"] for run in (workdir, finished[0])
+    ]
+    assert held_out[0] == held_out[1]
+
+
+def test_a_signal_saves_and_asks_to_be_run_again(programs, finished):
+    workdir = programs.folder / "interrupted"
+    process = programs.start("sparse_mixer_tf.train", *programs.small, f"--workdir={workdir}")
+    for line in process.stdout:
+        if line.startswith("step 10/"):
+            process.send_signal(signal.SIGTERM)
+            break
+    output = process.stdout.read()
+    assert process.wait() == 75
+    assert "SIGTERM received" in output and "run the same command again" in output
+    code, output = programs.train(workdir)
+    assert code == 0, output
+    assert _bits(workdir) == _bits(finished[0])
+
+
+def test_run_flags_repeat_the_run(programs, finished):
+    workdir = programs.folder / "repeated"
+    code, output = programs.run(
+        "sparse_mixer_tf.train", f"--flagfile={finished[0] / 'run.flags'}", f"--workdir={workdir}"
+    )
+    assert code == 0, output
+    assert _bits(workdir) == _bits(finished[0])
+
+
+def test_another_seed_gives_another_model(programs, finished):
+    workdir = programs.folder / "other_seed"
+    assert programs.train(workdir, "--seed=1")[0] == 0
+    assert _bits(workdir) != _bits(finished[0])
+
+
+def test_a_workdir_of_another_run_is_refused_with_the_difference(programs, finished):
+    before = _bits(finished[0])
+    code, output = programs.train(finished[0], "--learning_rate=1e-3", "--d_ff=64")
+    assert code == 2
+    assert "d_ff was 32, now 64; learning_rate was 0.01, now 0.001" in output
+    assert "Traceback" not in output
+    assert _bits(finished[0]) == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--architecture=lgxf"], "'x' in --architecture is not a sublayer"),
+        (["--learning_rat=1"], "--learning_rat is not a flag; did you mean --learning_rate?"),
+        (["--preset=sparse_mixer_bas"], "did you mean sparse_mixer_base?"),
+        (
+            ["--train_batch_size=9", "--virtual_devices=2"],
+            "--train_batch_size=9 is not divisible by 2 replicas; use 8 or 10",
+        ),
+        (["--d_model=ten"], "--d_model=ten"),
+        (["--dataset=no_such_file.txt"], "no_such_file.txt"),
+        (["--flagfile=no_such.flags"], "no_such.flags"),
+        (["--workdir="], "--workdir"),
+        (["--init_checkpoint=nowhere"], "nowhere is not the workdir of a run"),
+        (["train"], "'train' is not a flag"),
+    ],
+)
+def test_a_mistake_is_one_clear_line_and_exit_code_2(programs, flags, message):
+    workdir = programs.folder / "mistake"
+    code, output = programs.train(workdir, *flags)
+    assert code == 2, output
+    assert message in output
+    assert "Traceback" not in output
+    assert not workdir.exists()
+
+
+def test_a_folder_that_is_no_run_is_left_alone(programs, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    code, output = programs.train(tmp_path)
+    assert code == 2 and "holds something other than a run" in output
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_weights_of_another_run_start_a_new_one(programs, finished):
+    workdir = programs.folder / "started_from"
+    code, output = programs.train(
+        workdir, f"--init_checkpoint={finished[0]}", "--train_steps=1", "--warmup_steps=1"
+    )
+    assert code == 0, output
+    first = _metrics(workdir)[0]
+    scores = {r["step"]: r["loss"] for r in _metrics(finished[0]) if r["split"] == "validation"}
+    assert first["step"] == 0
+    assert first["loss"] == min(scores[step] for step in (20, 40, 60))

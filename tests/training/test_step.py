@@ -1,0 +1,149 @@
+"""A small model with weighted examples, so that averaging parts instead of adding would show."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sparse_mixer_tf.optimizers import adamw
+from sparse_mixer_tf.training.step import EvaluationStep, TrainStep
+
+BATCH = 8
+
+
+class WeightedRegression:
+    """A loss divided by the global weight, plus a mean that every part contributes a share of."""
+
+    def __init__(self):
+        self.model = keras.Sequential(
+            [keras.layers.Dense(5, activation="tanh"), keras.layers.Dense(1)]
+        )
+        self.model.build((None, 3))
+        random = np.random.RandomState(0)
+        for variable in self.model.variables:
+            variable.assign(random.randn(*variable.shape))
+
+    def normalizers(self, batch):
+        return {"weights": tf.reduce_sum(batch["weights"])}
+
+    def contributions(self, batch, normalizers, share, key):
+        error = tf.square(self.model(batch["x"])[:, 0] - batch["y"]) * batch["weights"]
+        loss = tf.reduce_sum(error) / normalizers["weights"]
+        size = sum(tf.reduce_sum(tf.square(v)) for v in self.model.trainable_variables)
+        bits = tf.cast(key[0] % tf.constant(997, tf.uint32), tf.float32)
+        return loss + 0.01 * share * size, {"error": loss, "size": share * size, "bits": bits}
+
+
+def _batches(steps):
+    random = np.random.RandomState(1)
+    for _ in range(steps):
+        yield {
+            "x": random.randn(BATCH, 3).astype("float32"),
+            "y": random.randn(BATCH).astype("float32"),
+            "weights": random.randint(5, size=BATCH).astype("float32"),
+        }
+
+
+def _train(strategy, steps=4, **options):
+    with strategy.scope():
+        objective = WeightedRegression()
+        optimizer = adamw(0.1)
+        optimizer.build(objective.model.trainable_variables)
+    step = TrainStep(objective, objective.model.trainable_variables, optimizer, strategy, **options)
+    rows = []
+    for index, batch in enumerate(_batches(steps)):
+        distributed = strategy.experimental_distribute_values_from_function(
+            lambda context, batch=batch: {
+                name: tf.constant(
+                    np.split(x, strategy.num_replicas_in_sync)[context.replica_id_in_sync_group]
+                )
+                for name, x in batch.items()
+            }
+        )
+        rows.append({k: float(v) for k, v in step(distributed, index).items()})
+    return rows, [v.numpy() for v in objective.model.variables]
+
+
+def _one_device():
+    return tf.distribute.get_strategy()
+
+
+def _mirrored():
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+@pytest.mark.parametrize(
+    ("strategy", "options"),
+    [
+        (_one_device, {"gradient_accumulation_steps": 4}),
+        (_one_device, {"jit_compile": True}),
+        (_one_device, {"jit_compile": True, "gradient_accumulation_steps": 2}),
+        (_mirrored, {}),
+        (_mirrored, {"jit_compile": True}),
+        (_mirrored, {"gradient_accumulation_steps": 2}),
+    ],
+)
+def test_cutting_the_batch_changes_no_number(strategy, options):
+    clip = {"max_gradient_norm": 0.7}
+    rows, weights = _train(_one_device(), **clip)
+    other_rows, other_weights = _train(strategy(), **clip, **options)
+    for row, other in zip(rows, other_rows, strict=True):
+        for name in ("loss", "error", "size", "gradient_norm", "learning_rate"):
+            assert other[name] == pytest.approx(row[name], rel=1e-5), name
+    for value, other in zip(weights, other_weights, strict=True):
+        np.testing.assert_allclose(other, value, rtol=1e-5, atol=1e-6)
+
+
+def test_clipping_bounds_the_update_by_the_global_norm():
+    free, clipped = (
+        _train(_one_device(), steps=1),
+        _train(_one_device(), steps=1, max_gradient_norm=1e-7),
+    )
+    assert free[0][0]["gradient_norm"] == pytest.approx(clipped[0][0]["gradient_norm"])
+    assert free[0][0]["gradient_norm"] > 1
+    # With gradients far below epsilon, Adam no longer moves by the learning rate.
+    moved = [np.abs(a - b).max() for a, b in zip(free[1], clipped[1], strict=True)]
+    assert max(moved) > 0.05
+
+
+def test_keys_differ_between_steps_parts_replicas_and_seeds():
+    def keys(strategy, **options):
+        return [row["bits"] for row in _train(strategy, steps=1, **options)[0]]
+
+    # The sums over parts of the first key word, modulo 997, are all different.
+    seen = [
+        keys(_one_device())[0],
+        keys(_one_device(), seed=1)[0],
+        keys(_one_device(), gradient_accumulation_steps=2)[0],
+        keys(_one_device(), gradient_accumulation_steps=4)[0],
+    ]
+    assert len(set(seen)) == 4
+    assert keys(_one_device(), gradient_accumulation_steps=2) == keys(_mirrored())
+    assert keys(_one_device(), seed=5) == keys(_one_device(), seed=5)
+
+
+def test_measuring_updates_nothing():
+    strategy = _one_device()
+    objective = WeightedRegression()
+    optimizer = adamw(0.1)
+    optimizer.build(objective.model.trainable_variables)
+    step = TrainStep(objective, objective.model.trainable_variables, optimizer, strategy)
+    before = [v.numpy() for v in [*objective.model.variables, *optimizer.variables]]
+    assert step.measure({k: tf.constant(v) for k, v in next(_batches(1)).items()}) > 0
+    after = [v.numpy() for v in [*objective.model.variables, *optimizer.variables]]
+    for a, b in zip(before, after, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_evaluation_sums_add_up_over_replicas():
+    batch = next(_batches(1))
+    for strategy in (_one_device(), _mirrored()):
+        with strategy.scope():
+            step = EvaluationStep(
+                lambda b: {"sum": tf.reduce_sum(b["x"]), "nested": {"count": tf.size(b["x"])}},
+                strategy,
+            )
+        data = tf.data.Dataset.from_tensors(batch)
+        sums = step(next(iter(strategy.experimental_distribute_dataset(data))))
+        assert float(sums["sum"]) == pytest.approx(batch["x"].sum(), rel=1e-5)
+        assert int(sums["nested"]["count"]) == batch["x"].size

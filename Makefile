@@ -6,6 +6,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: quickstart test build lint clean
 
@@ -30,10 +31,12 @@ clean:
 # The stamp is written last, so an installation that was interrupted is done again.
 $(VENV)/.installed: requirements.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(PIP) --upgrade pip  # an old pip resolves these for minutes
+	$(PIP) -r requirements.txt
 	touch $@
 
 $(VENV)/.installed-dev: requirements.txt requirements-dev.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(PIP) --upgrade pip  # an old pip resolves these for minutes
+	$(PIP) -r requirements-dev.txt
 	touch $(VENV)/.installed $@

@@ -5,13 +5,11 @@ g div n, and its pair and masks are drawn from (seed, epoch, example). So starti
 the same, and the rows of a batch may be made on any host.
 """
 
-import os
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipelines import assembly, cutting, masking, pairing, schema, stateless
-from pipelines.errors import InputError
+from pipelines import assembly, cutting, masking, numbered_batches, pairing, schema, stateless
 from pipelines.settings import DataSettings
 from pipelines.store import TokenStore
 
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
 
 # The held-out examples are masked alike in every run, so that runs of other seeds compare.
 EVALUATION_SEED = 0
-_WORKERS = min(4, os.cpu_count() or 1)
 
 
 def num_examples(store: TokenStore, settings: DataSettings, split: str) -> int:
@@ -110,12 +107,13 @@ def train_stream(
         InputError: no example fits the sequence length, or hosts do not divide the batch.
     """
     num_examples(store, settings, "train")
-    rows = _host_rows(batch_size, host_index, num_hosts)
+    rows = numbered_batches.host_rows(batch_size, host_index, num_hosts)
 
     def make(step: int) -> dict[str, np.ndarray]:
         return batch_at(store, settings, seed, step, batch_size, rows)
 
-    return _stream(make, range(start_step, 2**62), settings, len(rows))
+    specs = schema.pretraining_batch(settings, len(rows))
+    return numbered_batches.stream(make, range(start_step, 2**62), specs)
 
 
 def evaluation_stream(
@@ -131,13 +129,14 @@ def evaluation_stream(
     Args and raises as in `train_stream`.
     """
     available = -(-num_examples(store, settings, "validation") // batch_size)
-    rows = _host_rows(batch_size, host_index, num_hosts)
+    rows = numbered_batches.host_rows(batch_size, host_index, num_hosts)
 
     def make(number: int) -> dict[str, np.ndarray]:
         return evaluation_batch_at(store, settings, number, batch_size, rows)
 
     wanted = available if num_batches is None else min(num_batches, available)
-    return _stream(make, range(wanted), settings, len(rows))
+    specs = schema.pretraining_batch(settings, len(rows))
+    return numbered_batches.stream(make, range(wanted), specs)
 
 
 def _make(
@@ -167,35 +166,3 @@ def _make(
     batch["segment_ids"] = made.run_ids if labels is not None else np.zeros_like(made.run_ids)
     batch["padding_mask"] = np.arange(length) < made.lengths[:, None]
     return batch if labels is None else batch | {"order_labels": labels}
-
-
-def _host_rows(batch_size: int, host_index: int, num_hosts: int) -> range:
-    if batch_size % num_hosts:
-        lower = batch_size - batch_size % num_hosts
-        raise InputError(
-            f"a batch of {batch_size} is not divisible by {num_hosts} hosts; use "
-            f"{lower or num_hosts} or {lower + num_hosts}"
-        )
-    share = batch_size // num_hosts
-    return range(host_index * share, (host_index + 1) * share)
-
-
-def _stream(make, numbers: range, settings: DataSettings, batch_size: int) -> "tf.data.Dataset":
-    import tensorflow as tf
-
-    specs = schema.pretraining_batch(settings, batch_size)
-
-    def arrays(number: np.ndarray) -> list[np.ndarray]:
-        batch = make(int(number))
-        return [batch[name] for name in specs]
-
-    def tensors(number: tf.Tensor) -> dict[str, tf.Tensor]:
-        types = [tf.as_dtype(spec.dtype) for spec in specs.values()]
-        values = tf.numpy_function(arrays, [number], types, stateful=False)
-        for value, spec in zip(values, specs.values(), strict=True):
-            value.set_shape(spec.shape)
-        return dict(zip(specs, values, strict=True))
-
-    steps = tf.data.Dataset.range(numbers.start, numbers.stop)
-    batches = steps.map(tensors, num_parallel_calls=_WORKERS, deterministic=True)
-    return batches.prefetch(2)

@@ -43,6 +43,30 @@ def pretraining_batch(settings: DataSettings, batch_size: int) -> dict[str, Arra
     return schema
 
 
+def classification_batch(
+    max_seq_length: int, batch_size: int, is_regression: bool
+) -> dict[str, ArraySpec]:
+    """What a batch of labelled examples holds, with seq = max_seq_length.
+
+    * token_ids: int32 [batch, seq]; [CLS] segment [SEP] segment [SEP] …, padded with the pad id.
+    * segment_ids: int32 [batch, seq]; number of the segment, its [SEP] included; 0 for [CLS] and
+      padding.
+    * padding_mask: bool [batch, seq]; True on tokens.
+    * labels: int32 [batch], or float32 for a regression; -1 where it is not known.
+    * example_index: int32 [batch]; position of the example in its split.
+    * example_weights: float32 [batch]; 1, and 0 on the rows that fill up a last batch.
+    """
+    sequence = (batch_size, max_seq_length)
+    return {
+        "token_ids": ArraySpec(sequence, np.dtype("int32")),
+        "segment_ids": ArraySpec(sequence, np.dtype("int32")),
+        "padding_mask": ArraySpec(sequence, np.dtype("bool")),
+        "labels": ArraySpec((batch_size,), np.dtype("float32" if is_regression else "int32")),
+        "example_index": ArraySpec((batch_size,), np.dtype("int32")),
+        "example_weights": ArraySpec((batch_size,), np.dtype("float32")),
+    }
+
+
 def check(batch: Mapping[str, Any], schema: Mapping[str, ArraySpec]) -> None:
     """Checks a batch of arrays or tensors.
 

@@ -8,6 +8,7 @@ from pipelines.errors import InputError
 VOCAB_TYPES = ("bpe", "unigram")
 PAIR_OBJECTIVES = ("order", "next", "none")
 SENTENCE_SPLITS = ("sentences", "lines")
+TRUNCATIONS = ("longest", "right")
 
 
 def _setting(default, help_text: str, choices: tuple[str, ...] = ()):
@@ -23,7 +24,9 @@ class DataSettings:
     """
 
     dataset: str = _setting(
-        "python_docs", "python_docs, a path or glob of .txt and .jsonl files, or a TFDS name."
+        "python_docs",
+        "python_docs, a path or glob of .txt and .jsonl files, or a TFDS name; to classify, "
+        "python_docs, a .tsv, .csv or .jsonl file, or a task such as glue/cola.",
     )
     data_dir: str | None = _setting(None, "Where prepared TFDS data lie; gs:// is fine.")
     cache_dir: str | None = _setting(
@@ -58,6 +61,22 @@ class DataSettings:
     validation_fraction: float = _setting(
         0.02, "Share of documents held out where the source has no validation split."
     )
+    text_fields: str | None = _setting(
+        None, "Classifying a file: its columns or keys with text, comma-separated."
+    )
+    label_field: str = _setting("label", "Classifying a file: its column or key with the label.")
+    max_train_examples: int | None = _setting(
+        None, "Classifying: train on the first so many records of the training split."
+    )
+    truncation: str = _setting(
+        "longest",
+        "Classifying: what is cut from a text that is too long: the end of its longest segment, "
+        "or, as the original does, the right end of them all.",
+        TRUNCATIONS,
+    )
+    mark_spans: bool = _setting(
+        True, "Classifying: show in the text which words WiC and WSC ask about."
+    )
 
     def __post_init__(self):
         self._at_least("vocab_size", 16, "use 4000 for a small corpus, 32000 for web text")
@@ -66,6 +85,8 @@ class DataSettings:
         self._at_least("max_bad_records", 0, "use 0 to stop at the first bad record")
         if self.max_documents is not None:
             self._at_least("max_documents", 2, "leave it out to read the whole source")
+        if self.max_train_examples is not None:
+            self._at_least("max_train_examples", 1, "leave it out to train on all")
         self._fraction("masking_rate", 0.15)
         self._fraction("validation_fraction", 0.02)
         self._proportions()

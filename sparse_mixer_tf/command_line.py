@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from pipelines.errors import InputError
 from sparse_mixer_tf.architecture import ArchitectureError
@@ -38,6 +38,9 @@ def run(main: Callable[[], int | None]) -> None:
     """Runs an entry point and exits with its code; a user's mistake is one line and code 2."""
 
     def guarded(_):
+        # TFDS tells of every file that it opens.
+        if not flags.FLAGS["verbosity"].present:
+            logging.set_verbosity(logging.WARNING)
         try:
             return main() or DONE
         except USER_ERRORS as error:

@@ -30,9 +30,8 @@ def main() -> int:
     vocabulary_size = store.vocabulary.size if store else data.vocab_size
     seq, tokens = data.max_seq_length, training.train_batch_size * data.max_seq_length
     routed = tokens // training.gradient_accumulation_steps
-    predictions = min(data.max_predictions_per_seq, max(1, int(data.masking_rate * seq)))
     rows = cost.table(
-        model, vocabulary_size, seq, predictions, routed, data.pair_objective != "none"
+        model, vocabulary_size, seq, data.num_predictions, routed, data.pair_objective != "none"
     )
     print("\nSublayers")
     print(_table(rows))

@@ -2,12 +2,14 @@
 
 import dataclasses
 import difflib
+from pathlib import Path
 
 from absl import flags
 
 import pipelines.flags
 from pipelines.settings import DataSettings
 from sparse_mixer_tf import architecture, presets, settings
+from sparse_mixer_tf.training.workdir import VOCABULARY, read_settings
 
 FLAGS = flags.FLAGS
 SECTIONS = (settings.ModelSettings, settings.TrainingSettings, settings.RunSettings)
@@ -17,8 +19,18 @@ flags.DEFINE_string(
     "preset", None, f"Architecture and sizes by name: {', '.join(presets.PRESETS)}."
 )
 flags.DEFINE_integer("nlayers", None, "Checked only: half the characters of --architecture.")
-flags.DEFINE_string("init_checkpoint", None, "Workdir whose best weights a new run starts from.")
+flags.DEFINE_string(
+    "init_checkpoint",
+    None,
+    "Workdir whose best weights a new run starts from, with its model and vocabulary; heads that "
+    "it does not have start afresh.",
+)
 
+flags.DEFINE_list("seeds", [], "Several runs, one for each seed, in folders of --workdir.")
+flags.DEFINE_list("learning_rates", [], "Several runs, one for each peak learning rate.")
+flags.DEFINE_enum(
+    "benchmark", None, ["glue", "superglue"], "Every task of a benchmark, in folders of --workdir."
+)
 flags.DEFINE_enum(
     "mixing",
     None,
@@ -68,16 +80,18 @@ def require(*names: str) -> None:
 
 
 def data_settings() -> DataSettings:
-    """The data flags, with the preset's sequence length where none is given."""
-    preset = _preset()
-    if "max_seq_length" in preset and not FLAGS["max_seq_length"].present:
-        FLAGS.max_seq_length = preset["max_seq_length"]
+    """The data flags, with sequence length and vocabulary of the preset or the checkpoint."""
+    start = _start()
+    if "max_seq_length" in start and not FLAGS["max_seq_length"].present:
+        FLAGS.max_seq_length = start["max_seq_length"]
+    if FLAGS.init_checkpoint is not None and FLAGS.vocab_filepath is None:
+        FLAGS.vocab_filepath = str(Path(FLAGS.init_checkpoint) / VOCABULARY)
     return pipelines.flags.from_flags()
 
 
 def model_settings() -> settings.ModelSettings:
-    """The model flags: the preset's values, then what is given explicitly."""
-    values = {k: v for k, v in _preset().items() if k in FLAGS and k != "max_seq_length"}
+    """The model flags: the values of the preset or checkpoint, then what is given explicitly."""
+    values = {k: v for k, v in _start().items() if k in FLAGS and k != "max_seq_length"}
     for item in dataclasses.fields(settings.ModelSettings):
         if FLAGS[item.name].present or item.name not in values:
             values[item.name] = FLAGS[item.name].value
@@ -93,16 +107,33 @@ def run_settings() -> settings.RunSettings:
     return _section_from_flags(settings.RunSettings)
 
 
-def given() -> list[str]:
+def given(without: tuple[str, ...] = ()) -> list[str]:
     """The flags that were set, as the lines of a flagfile that repeats the run."""
     ours = FLAGS.flags_by_module_dict()
     modules = ("sparse_mixer_tf.flags", "pipelines.flags")
-    names = {flag.name for module in modules for flag in ours.get(module, [])} - {"workdir"}
+    names = {flag.name for module in modules for flag in ours.get(module, [])}
+    names -= {"workdir", *without}
     return [FLAGS[name].serialize() for name in sorted(names) if FLAGS[name].present]
 
 
 def _section_from_flags(section: type):
     return section(**{item.name: FLAGS[item.name].value for item in dataclasses.fields(section)})
+
+
+def _start() -> dict:
+    """What a preset, or the run of `--init_checkpoint`, says of model and sequence length."""
+    if FLAGS.init_checkpoint is None:
+        return _preset()
+    if FLAGS.preset is not None:
+        raise settings.SettingsError(
+            f"--preset={FLAGS.preset} and --init_checkpoint both name a model; give one"
+        )
+    facts = read_settings(Path(FLAGS.init_checkpoint))
+    if facts is None:
+        raise settings.SettingsError(
+            f"--init_checkpoint={FLAGS.init_checkpoint} is not the workdir of a run"
+        )
+    return facts["model"] | {"max_seq_length": facts["data"]["max_seq_length"]}
 
 
 def _preset() -> dict:

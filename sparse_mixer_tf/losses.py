@@ -36,3 +36,16 @@ def cross_entropy_sums(logits, labels, weights) -> Sums:
     nats = ops.logsumexp(logits, axis=-1) - chosen
     hits = ops.cast(ops.cast(ops.argmax(logits, axis=-1), "int32") == labels, "float32")
     return Sums(ops.sum(nats * weights), ops.sum(hits * weights), ops.sum(weights))
+
+
+def squared_error_sums(outputs, labels, weights) -> Sums:
+    """Weighted squared errors of a regression; nothing of it is ever `correct`.
+
+    Args:
+        outputs: float [...]; computed with in float32.
+        labels: float [...].
+        weights: float [...]; 0 leaves a prediction out.
+    """
+    weights = ops.cast(weights, "float32")
+    errors = ops.cast(outputs, "float32") - ops.cast(labels, "float32")
+    return Sums(ops.sum(ops.square(errors) * weights), ops.zeros(()), ops.sum(weights))

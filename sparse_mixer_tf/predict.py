@@ -1,7 +1,8 @@
-"""Fills the [MASK]s of texts.
+"""Fills the [MASK]s of texts, or classifies them.
 
 python -m sparse_mixer_tf.predict --workdir=runs/quickstart --text='Return the [MASK] of x.'
 python -m sparse_mixer_tf.predict --workdir=runs/quickstart --input=texts.txt --format=json
+python -m sparse_mixer_tf.predict --workdir=runs/rte --input=pairs.tsv
 """
 
 import itertools
@@ -14,12 +15,15 @@ import sparse_mixer_tf.flags as package_flags
 from sparse_mixer_tf import command_line
 from sparse_mixer_tf.runs import open_run
 from sparse_mixer_tf.settings import SettingsError
+from sparse_mixer_tf.tasks.classifying import classify
 from sparse_mixer_tf.tasks.filling import encode, fill, sample_lines
 
-flags.DEFINE_multi_string("text", [], "A text with [MASK]s; may be repeated.")
+flags.DEFINE_multi_string(
+    "text", [], "A text with [MASK]s, or one to classify, segments apart by tabs; may be repeated."
+)
 flags.DEFINE_string("input", None, "A file of texts, one a line; - reads standard input.")
 flags.DEFINE_enum("format", "table", ["table", "json"], "Lines to read, or one object a line.")
-flags.DEFINE_integer("top", 3, "Pieces shown for each mask.", lower_bound=1)
+flags.DEFINE_integer("top", 3, "Pieces shown for each mask, classes for each text.", lower_bound=1)
 FLAGS = flags.FLAGS
 BATCH = 32
 
@@ -28,19 +32,33 @@ def main() -> int:
     package_flags.require("workdir")
     if bool(FLAGS.text) == bool(FLAGS.input):
         raise SettingsError("give either --text or --input")
-    task, _, _ = open_run(FLAGS.workdir)
-    data, lines = task.data_settings, _lines()
+    task, facts, _ = open_run(FLAGS.workdir)
+    answer, lines = ANSWERS[facts["training"]["task"]], _lines()
     while texts := list(itertools.islice(lines, BATCH)):
-        batch = encode(texts, task.vocabulary, data.max_seq_length, data.num_predictions)
-        rows = fill(task.model, batch, task.vocabulary, FLAGS.top)
-        for text, row in zip(texts, rows, strict=True):
-            for prediction in row["predictions"]:
-                del prediction["truth"]
-            if FLAGS.format == "json":
-                print(json.dumps({"text": text, **row}, ensure_ascii=False))
-            else:
-                print("\n".join(sample_lines([row], masks=None)))
+        for record, shown in answer(task, texts):
+            print(json.dumps(record, ensure_ascii=False) if FLAGS.format == "json" else shown)
     return command_line.DONE
+
+
+def _fill(task, texts: list[str]) -> Iterator[tuple[dict, str]]:
+    data = task.data_settings
+    batch = encode(texts, task.vocabulary, data.max_seq_length, data.num_predictions)
+    rows = fill(task.model, batch, task.vocabulary, FLAGS.top)
+    for text, row in zip(texts, rows, strict=True):
+        for prediction in row["predictions"]:
+            del prediction["truth"]
+        yield row | {"text": text}, "\n".join(sample_lines([row], masks=None))
+
+
+def _classify(task, texts: list[str]) -> Iterator[tuple[dict, str]]:
+    records = classify(task, [tuple(text.split("\t")) for text in texts])
+    for text, record in zip(texts, records, strict=True):
+        shares = list(record.get("probabilities", {}).items())[: FLAGS.top]
+        said = ", ".join(f"{label} {share:.0%}" for label, share in shares)
+        yield record, f"  {text}\n    {said or record['value']}"
+
+
+ANSWERS = {"pretrain": _fill, "classify": _classify}
 
 
 def _lines() -> Iterator[str]:

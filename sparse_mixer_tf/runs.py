@@ -7,11 +7,11 @@ import keras
 from pipelines import vocabulary
 from pipelines.settings import DataSettings
 from sparse_mixer_tf.settings import ModelSettings, SettingsError, TrainingSettings
-from sparse_mixer_tf.tasks.pretraining import Pretraining
+from sparse_mixer_tf.tasks import TASKS
+from sparse_mixer_tf.tasks.task import Task
 from sparse_mixer_tf.training import workdir as workdirs
 from sparse_mixer_tf.training.checkpoint import Checkpoints, named
-
-VOCABULARY = "vocabulary/spm.model"
+from sparse_mixer_tf.training.workdir import VOCABULARY
 
 
 def load_weights(workdir: str | Path, model: keras.Model, flag: str = "workdir") -> int:
@@ -21,18 +21,64 @@ def load_weights(workdir: str | Path, model: keras.Model, flag: str = "workdir")
         SettingsError: if the folder holds no run or no checkpoint.
         CheckpointError: if the checkpoint is damaged or of another model.
     """
-    if workdirs.read_settings(Path(workdir)) is None:
-        raise SettingsError(f"--{flag}={workdir} is not the workdir of a run")
-    source = Checkpoints(Path(workdir) / "checkpoints", named({"model": model.variables}))
-    best = source.best()
-    step = best["step"] if best else max(source.steps(), default=None)
-    if step is None:
-        raise SettingsError(f"--{flag}={workdir} has no checkpoint yet; train it first")
+    source = Checkpoints(_checkpoints(workdir, flag), named({"model": model.weights}))
+    step = _best_step(source, workdir, flag)
     source.restore(step)
     return step
 
 
-def open_run(workdir: str | Path) -> tuple[Pretraining, dict, int]:
+def start_from(workdir: str | Path, model: keras.Model) -> list[str]:
+    """Copies the weights that a model shares with the best checkpoint of another run.
+
+    The encoder and its pooler must all be there. The heads of pre-training are restored where there
+    are any; that of a classifier always starts afresh.
+
+    Returns:
+        Lines that say of every weight where it comes from.
+
+    Raises:
+        SettingsError: if the folder holds no run or no checkpoint, or its encoder is another one.
+    """
+    source = Checkpoints(_checkpoints(workdir, "init_checkpoint"), {})
+    step = _best_step(source, workdir, "init_checkpoint")
+    saved = {n: a for n, a in source.arrays(step).items() if n.startswith("model/")}
+    ours = named({"model": model.variables})
+    encoder = named({"model": model.backbone.variables})
+    for name in sorted(encoder):
+        there, here = (saved[name].shape if name in saved else None), tuple(ours[name].shape)
+        if there != here:
+            raise SettingsError(
+                f"--init_checkpoint={workdir}: {name} has shape {there} there and {here} here; "
+                "leave out --architecture, sizes and --max_seq_length to take the checkpoint's"
+            )
+    restored = set(encoder)
+    if workdirs.read_settings(Path(workdir))["training"]["task"] == "pretrain":
+        restored = set(ours) & set(saved)
+    for name in restored:
+        ours[name].assign(saved[name])
+    return [
+        f"weights of step {step:,} of {workdir}",
+        _named("restored", restored),
+        _named("fresh", set(ours) - restored),
+        _named("not used", set(saved) - restored),
+    ]
+
+
+def check_vocabulary(workdir: str | Path, words: vocabulary.Vocabulary) -> None:
+    """Checks that a run was trained with this vocabulary.
+
+    Raises:
+        SettingsError: if it was another, whose ids mean other pieces.
+    """
+    theirs = workdirs.read_settings(Path(workdir))["vocabulary_fingerprint"]
+    if theirs != words.fingerprint:
+        raise SettingsError(
+            f"--init_checkpoint={workdir} was trained with vocabulary {theirs[:12]}, not with "
+            f"{words.fingerprint[:12]}; leave out --vocab_filepath to take the checkpoint's"
+        )
+
+
+def open_run(workdir: str | Path) -> tuple[Task, dict, int]:
     """The task of a run with its best weights, its settings as written, and their step.
 
     Raises:
@@ -41,10 +87,30 @@ def open_run(workdir: str | Path) -> tuple[Pretraining, dict, int]:
     facts = workdirs.read_settings(Path(workdir))
     if facts is None:
         raise SettingsError(f"--workdir={workdir} is not the workdir of a run")
-    task = Pretraining(
+    task = TASKS[facts["training"]["task"]](
         ModelSettings.from_json(facts["model"]),
         TrainingSettings.from_json(facts["training"]),
         DataSettings(**facts["data"] | facts["places"]),
-        vocabulary.load(Path(workdir) / VOCABULARY),
     )
+    task.restore(vocabulary.load(Path(workdir) / VOCABULARY), facts)
+    task.build()
     return task, facts, load_weights(workdir, task.model)
+
+
+def _checkpoints(workdir: str | Path, flag: str) -> Path:
+    if workdirs.read_settings(Path(workdir)) is None:
+        raise SettingsError(f"--{flag}={workdir} is not the workdir of a run")
+    return Path(workdir) / "checkpoints"
+
+
+def _best_step(source: Checkpoints, workdir: str | Path, flag: str) -> int:
+    best = source.best()
+    step = best["step"] if best else max(source.steps(), default=None)
+    if step is None:
+        raise SettingsError(f"--{flag}={workdir} has no checkpoint yet; train it first")
+    return step
+
+
+def _named(what: str, names: set[str]) -> str:
+    listed = ", ".join(sorted(name.removeprefix("model/") for name in names))
+    return f"  {what} ({len(names)}): {listed or 'none'}"

@@ -147,7 +147,7 @@ class ModelSettings(Checked):
 class TrainingSettings(Checked):
     """What is optimised and how: a change to any of these changes the result."""
 
-    task: str = setting("pretrain", "What to train for.", ("pretrain",))
+    task: str = setting("pretrain", "What to train for.", ("pretrain", "classify"))
     train_batch_size: int = setting(64, "Sequences in one optimizer step, all replicas.", least=1)
     eval_batch_size: int = setting(64, "Sequences in one evaluation step.", least=1)
     gradient_accumulation_steps: int = setting(
@@ -155,6 +155,15 @@ class TrainingSettings(Checked):
     )
     train_steps: int = setting(1_000_000, "Optimizer steps.", least=1)
     warmup_steps: int = setting(10_000, "Steps of linear warm-up.", least=0)
+    train_epochs: float | None = setting(
+        None, "Passes over the training data, instead of --train_steps.", least=1e-6
+    )
+    warmup_proportion: float | None = setting(
+        None, "Share of the steps that warm up, instead of --warmup_steps.", least=0, most=1
+    )
+    early_stopping_patience: int | None = setting(
+        None, "Stop after so many evaluations without a new best; never if not given.", least=1
+    )
     learning_rate: float = setting(1e-4, "Peak learning rate.", least=0)
     learning_rate_decay: str = setting(
         "linear",
@@ -179,11 +188,24 @@ class TrainingSettings(Checked):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.warmup_steps > self.train_steps:
+        steps_are_given = self.train_epochs is None and self.warmup_proportion is None
+        if steps_are_given and self.warmup_steps > self.train_steps:
             raise SettingsError(
                 f"--warmup_steps={self.warmup_steps} is more than --train_steps="
                 f"{self.train_steps}; use {max(self.train_steps // 10, 1)}"
             )
+
+    def scheduled(self, num_train_examples: int) -> "TrainingSettings":
+        """These settings with epochs and shares counted out in steps."""
+        steps = self.train_steps
+        if self.train_epochs is not None:
+            steps = max(1, int(num_train_examples * self.train_epochs) // self.train_batch_size)
+        warmup = min(self.warmup_steps, steps)
+        if self.warmup_proportion is not None:
+            warmup = int(self.warmup_proportion * steps)
+        return dataclasses.replace(
+            self, train_steps=steps, warmup_steps=warmup, train_epochs=None, warmup_proportion=None
+        )
 
 
 @dataclass(frozen=True)
@@ -195,12 +217,22 @@ class RunSettings(Checked):
     )
     virtual_devices: int = setting(0, "Split the CPU into this many devices.", least=0)
     eval_every: int = setting(1000, "Steps between evaluations.", least=1)
+    evaluations: int | None = setting(
+        None, "Evaluations spread evenly over the run, instead of --eval_every.", least=1
+    )
     eval_steps: int | None = setting(
         None, "Evaluation batches; the whole validation split if not given.", least=1
     )
     checkpoint_every: int = setting(1000, "Steps between checkpoints.", least=1)
     checkpoints_to_keep: int = setting(2, "Newest checkpoints kept, besides the best.", least=1)
     log_every: int = setting(100, "Steps between progress lines.", least=1)
+
+    def scheduled(self, train_steps: int) -> "RunSettings":
+        """These settings with the evaluations counted out in steps."""
+        if self.evaluations is None:
+            return self
+        every = -(-train_steps // self.evaluations)
+        return dataclasses.replace(self, eval_every=every, evaluations=None)
 
 
 def check_batch(name: str, size: int, replicas: int, accumulation: int = 1) -> None:

@@ -11,12 +11,10 @@ import tensorflow as tf
 from absl import flags
 
 import sparse_mixer_tf.flags as package_flags
-from pipelines.prepare import open_or_prepare
-from sparse_mixer_tf import command_line, optimizers, reports
-from sparse_mixer_tf.runs import VOCABULARY, load_weights
+from sparse_mixer_tf import command_line, optimizers, reports, sweep
+from sparse_mixer_tf.runs import check_vocabulary, start_from
 from sparse_mixer_tf.settings import check_batch
-from sparse_mixer_tf.tasks.filling import fill, sample_lines
-from sparse_mixer_tf.tasks.pretraining import Pretraining
+from sparse_mixer_tf.tasks import TASKS
 from sparse_mixer_tf.training import workdir as workdirs
 from sparse_mixer_tf.training.checkpoint import Checkpoints, named
 from sparse_mixer_tf.training.evaluation import evaluation_sums
@@ -33,6 +31,8 @@ def main() -> int:
     # What was asked for, checked before anything expensive.
     package_flags.require("workdir")
     workdir = Path(FLAGS.workdir)
+    if FLAGS.seeds or FLAGS.learning_rates or FLAGS.benchmark:
+        return sweep.run(workdir)
     model_settings, data_settings = package_flags.model_settings(), package_flags.data_settings()
     training, run = package_flags.training_settings(), package_flags.run_settings()
     asked = {
@@ -44,10 +44,9 @@ def main() -> int:
     before = workdirs.read_settings(workdir)
     if before is not None:
         workdirs.check_same(workdir, {name: before[name] for name in asked}, asked)
-        if training.train_steps in Checkpoints(workdir / "checkpoints", {}).steps():
-            print(
-                f"{workdir} is complete: {training.train_steps:,} of {training.train_steps:,} steps"
-            )
+        latest = Checkpoints(workdir / "checkpoints", {}).latest_manifest()
+        if latest and latest.get("complete"):
+            print(f"{workdir} is complete: {latest['step']:,} of {latest['of_steps']:,} steps")
             print(reports.console_summary(workdir))
             return command_line.DONE
 
@@ -62,17 +61,19 @@ def main() -> int:
     )
     check_batch("eval_batch_size", training.eval_batch_size, replicas)
     keras.utils.set_random_seed(training.seed)
-    store = open_or_prepare(data_settings, data_settings.cache_dir)
-    now = asked | {
-        "vocabulary_fingerprint": store.vocabulary.fingerprint,
-        "data_fingerprint": store.data_fingerprint,
-    }
+    task = TASKS[training.task](model_settings, training, data_settings)
+    task.open_data()
+    now = asked | task.facts
     if before is not None:
         workdirs.check_same(workdir, {name: before[name] for name in now}, now)
+    if FLAGS.init_checkpoint:
+        check_vocabulary(FLAGS.init_checkpoint, task.vocabulary)
+    training = training.scheduled(task.num_train_examples())
+    run = run.scheduled(training.train_steps)
 
     # The model, and everything that a checkpoint holds.
     with strategy.scope():
-        task = Pretraining(model_settings, training, data_settings, store.vocabulary)
+        task.build()
         optimizer = optimizers.adamw(
             optimizers.WarmupDecay(
                 training.learning_rate,
@@ -84,13 +85,12 @@ def main() -> int:
             training.decay_all_weights,
         )
         optimizer.build(task.model.trainable_variables)
-    variables = named({"model": task.model.variables, "optimizer": optimizer.variables})
+    variables = named({"model": task.model.weights, "optimizer": optimizer.variables})
     checkpoints = Checkpoints(workdir / "checkpoints", variables, run.checkpoints_to_keep)
     restored = checkpoints.restore_latest()
     start_step = restored["step"] if restored else 0
     if restored is None and FLAGS.init_checkpoint:
-        step = load_weights(FLAGS.init_checkpoint, task.model, "init_checkpoint")
-        print(f"weights of step {step:,} of {FLAGS.init_checkpoint}")
+        print("\n".join(start_from(FLAGS.init_checkpoint, task.model)))
     tokens_per_step = training.train_batch_size * data_settings.max_seq_length
     print(
         f"{model_settings.architecture}: {task.model.count_params():,} parameters, "
@@ -99,7 +99,7 @@ def main() -> int:
     print(f"continuing {workdir} at step {start_step:,}" if restored else f"new run in {workdir}")
 
     # One step, compiled the way that is faster here; a run keeps the choice it began with.
-    batches = strategy.experimental_distribute_dataset(task.train_stream(store, start_step))
+    batches = strategy.experimental_distribute_dataset(task.train_stream(start_step))
 
     def make_step(jit_compile: bool) -> TrainStep:
         return TrainStep(
@@ -117,24 +117,20 @@ def main() -> int:
         now["places"] = {name: getattr(data_settings, name) for name in PLACES}
         now["jit_compile"] = _choose_jit(training.jit_compile, make_step, next(iter(batches)))
         workdirs.write_settings(workdir, now, package_flags.given())
-        (workdir / VOCABULARY).parent.mkdir(exist_ok=True)
-        workdirs.write_atomically(workdir / VOCABULARY, store.vocabulary.model_bytes)
+        (workdir / workdirs.VOCABULARY).parent.mkdir(exist_ok=True)
+        workdirs.write_atomically(workdir / workdirs.VOCABULARY, task.vocabulary.model_bytes)
     jit_compile = (before or now)["jit_compile"]
 
-    # Held-out scores, with a few real sentences filled in.
-    frequent = task.most_frequent_token(store)
-    evaluation_step = EvaluationStep(
-        lambda batch: task.evaluation_sums(batch, frequent), strategy, jit_compile
-    )
-    held_out = task.evaluation_stream(store, run.eval_steps)
-    shown = {k: v.numpy()[:6] for k, v in next(iter(held_out)).items()}
+    # Held-out scores, with a few real examples.
+    held_out = task.evaluation_stream(run.eval_steps)
+    evaluation_step = EvaluationStep(task.evaluation_sums, strategy, jit_compile)
 
     def evaluate(step: int) -> tuple[dict, list]:
         distributed = strategy.experimental_distribute_dataset(held_out)
-        metrics = task.summary(evaluation_sums(distributed, evaluation_step))
-        samples = fill(task.model, shown, store.vocabulary)
-        print("\n".join(sample_lines(samples[:2])))
-        return metrics, samples
+        sums = evaluation_sums(distributed, evaluation_step)
+        samples = task.samples(sums)
+        print("\n".join(task.sample_lines(samples[:2])))
+        return task.summary(sums), samples
 
     complete = Loop(
         workdir=workdir,
@@ -147,7 +143,9 @@ def main() -> int:
         checkpoints=checkpoints,
         tokens_per_step=tokens_per_step,
         facts={name: now[name] for name in ("vocabulary_fingerprint", "data_fingerprint")}
-        | {"seed": training.seed},
+        | {"seed": training.seed, "of_steps": training.train_steps},
+        better=task.better,
+        patience=training.early_stopping_patience,
     ).run()
     if not complete:
         return command_line.INTERRUPTED

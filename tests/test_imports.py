@@ -101,6 +101,7 @@ def test_layers_and_models_know_no_tensorflow(module):
 
 def test_every_module_of_the_package_has_a_room_or_is_an_entry_point_or_flags():
     known = ENTRY_POINTS | {"flags", "command_line", "runs"}
+    known |= {"run_results", "scoring", "sweep", "benchmark"}
     for module in MODULES:
         if _room(module) is None and module != "sparse_mixer_tf":
             assert module.removeprefix("sparse_mixer_tf.") in known, f"{module} has no rule"

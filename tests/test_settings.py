@@ -2,6 +2,7 @@ import pytest
 
 from sparse_mixer_tf.settings import (
     ModelSettings,
+    RunSettings,
     SettingsError,
     TrainingSettings,
     check_batch,
@@ -54,3 +55,14 @@ def test_a_batch_that_does_not_divide_is_told_the_nearest_that_do():
         check_batch("train_batch_size", 100, 8, 4)
     with pytest.raises(SettingsError, match="--eval_batch_size=3 .* use 8$"):
         check_batch("eval_batch_size", 3, 8)
+
+
+def test_epochs_and_shares_are_counted_out_in_steps():
+    training = TrainingSettings(train_batch_size=32, train_epochs=3, warmup_proportion=0.1)
+    assert (training.scheduled(1000).train_steps, training.scheduled(1000).warmup_steps) == (93, 9)
+    # A set too small for one batch an epoch still trains a step, without a warm-up.
+    assert (training.scheduled(5).train_steps, training.scheduled(5).warmup_steps) == (1, 0)
+    plain = TrainingSettings(train_steps=100, warmup_steps=10)
+    assert plain.scheduled(5) == plain
+    assert RunSettings(evaluations=10).scheduled(93).eval_every == 10
+    assert RunSettings(eval_every=7).scheduled(93).eval_every == 7

@@ -77,7 +77,10 @@ class TokenEmbedding(keras.layers.Layer):
                 f"a sequence of {seq} tokens is longer than the {self.max_sequence_length} "
                 f"positions of this model; shorten it, or build with --max_seq_length={seq}"
             )
-        words = ops.take(self.token_embedding, token_ids, axis=0)
+        # The reshape makes TensorFlow's gradient of the table dense. As slices, one a token, its
+        # norm would be wrong wherever a word occurs twice.
+        table = ops.reshape(self.token_embedding, (self.vocabulary_size, self.d_emb))
+        words = ops.take(table, token_ids, axis=0)
         positions = self.position_embedding[: ops.shape(token_ids)[1]]
         if segment_ids is None:
             segments = self.segment_embedding[0]

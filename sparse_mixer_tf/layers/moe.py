@@ -1,5 +1,7 @@
 """The mixture-of-experts sublayer: router, dispatch and experts put together."""
 
+import functools
+
 import keras
 from keras import ops
 
@@ -103,39 +105,46 @@ class MixtureOfExperts(keras.layers.Layer):
             )
         outputs = self.experts(to_experts(tokens, routing, settings.dispatch), training=training)
         y = from_experts(outputs, routing, ops.shape(tokens)[1], settings.dispatch)
-        return y, slot_metrics(routing, real) if observed() else {}
+        chosen_by_experts = settings.router == "experts_choose"
+        return y, slot_metrics(routing, real, chosen_by_experts) if observed() else {}
 
     def _without_capacity(self, tokens, probabilities, real, training):
         settings, num_tokens = self.routing, ops.shape(tokens)[1]
         routing, overflow = dropless(probabilities, real, settings.num_selected_experts)
         outputs = self.experts(to_experts(tokens, routing, settings.dispatch), training=training)
         y = from_experts(outputs, routing, num_tokens, settings.dispatch)
-        # Key and weights are read before the branch: later layers then meet the same bits whichever
-        # way it goes, and XLA takes no variable's gradient out of a branch.
+        # The key is drawn before the branch: later layers meet the same bits whichever way it goes.
         dropout = self.experts.dropout
         key = dropout.next_key() if training else None
         weights = self.experts.tensors()
 
-        def run_blocks(size):
-            # Recomputed going backward, else a branch not taken would store its copies as zeros.
-            @keras.remat
-            def run(tokens, probabilities, *weights):
-                blocks, expert_index = overflow_blocks(probabilities, overflow, size)
-                rows = to_experts(tokens, blocks, "gather")
-                copies = [ops.take(weight, expert_index, axis=0) for weight in weights]
-                outputs = expert_feed_forward(rows, *copies)
-                if key is not None:
-                    outputs = drop(outputs, dropout.rate, key)
-                return from_experts(outputs, blocks, num_tokens, "gather")
-
-            return run(tokens, probabilities, *weights)
+        def run_blocks(size, tokens, probabilities, *weights):
+            blocks, expert_index = overflow_blocks(probabilities, overflow, size)
+            rows = to_experts(tokens, blocks, "gather")
+            # Behind a reshape the gradient is dense: XLA takes no slices out of a branch.
+            weights = [ops.reshape(weight, weight.shape) for weight in weights]
+            copies = [ops.take(weight, expert_index, axis=0) for weight in weights]
+            outputs = expert_feed_forward(rows, *copies)
+            if key is not None:
+                outputs = drop(outputs, dropout.rate, key)
+            return from_experts(outputs, blocks, num_tokens, "gather")
 
         little, large = block_sizes(ops.shape(overflow.token)[1], settings.num_experts)
+        # Recomputed going backward: under XLA a branch not taken stores what its gradient would
+        # need all the same, as zeros, and the large blocks copy the weights three times.
+        run_large = keras.remat(functools.partial(run_blocks, large))
         y = y + ops.switch(
             overflow_size(overflow, settings.num_experts),
-            [lambda: ops.zeros_like(y), lambda: run_blocks(little), lambda: run_blocks(large)],
+            [
+                lambda: ops.zeros_like(y),
+                lambda: run_blocks(little, tokens, probabilities, *weights),
+                lambda: run_large(tokens, probabilities, *weights),
+            ],
         )
-        return y, dropless_metrics(routing, overflow) if observed() else {}
+        if not observed():
+            return y, {}
+        selected = settings.num_selected_experts
+        return y, dropless_metrics(routing, overflow, probabilities, real, selected)
 
     def _account(self, logits, probabilities, real, metrics):
         """Adds the losses, and reports them with the metrics where somebody observes."""

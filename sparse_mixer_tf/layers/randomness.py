@@ -62,7 +62,9 @@ def random_bits(key, shape):
     *leading, columns = shape
     rows = math.prod(leading)
     row_hash = _mix(ops.bitwise_xor(_mix(_count(rows) + _mix(key[0])), key[1]))
-    column_hash = _mix(ops.bitwise_xor(_mix(_count(columns) + _mix(key[1])), key[0]))
+    # The constant tells columns from rows, else two keys swapped would give the transpose.
+    column = _count(columns) + _mix(key[1] + np.uint32(0x9E3779B9))
+    column_hash = _mix(ops.bitwise_xor(_mix(column), key[0]))
     words = ops.bitwise_xor(row_hash[:, None], column_hash[None, :])
     words = words * np.uint32(0x7FEB352D)
     words = ops.bitwise_xor(words, ops.bitwise_right_shift(words, np.uint32(15)))

@@ -6,12 +6,14 @@ from sparse_mixer_tf.layers.routing import Routing
 from sparse_mixer_tf.layers.sorted_choices import SortedChoices
 
 
-def slot_metrics(routing: Routing, real) -> dict:
+def slot_metrics(routing: Routing, real, weigh_by_gate: bool = False) -> dict:
     """Metrics of the occupied slots.
 
     Args:
         routing: a `Routing`.
         real: bool [groups, tokens_per_group].
+        weigh_by_gate: count a token by its gate in `expert_load` and `load_cv`. Experts that choose
+            all take equally many, so only the gates tell which of them the router leans on.
 
     Returns:
         float32 scalars `dropped_fraction` (share of real tokens that reach no expert),
@@ -35,25 +37,30 @@ def slot_metrics(routing: Routing, real) -> dict:
         "dropped_fraction": 1 - dispatched / num_real,
         "expert_usage": ops.sum(per_expert) / ops.maximum(allowed, 1.0),
         "router_confidence": ops.sum(routing.gate) / ops.maximum(ops.sum(occupied), 1.0),
-        **load_metrics(per_expert),
+        **load_metrics(ops.sum(routing.gate, axis=(0, 2)) if weigh_by_gate else per_expert),
     }
 
 
-def dropless_metrics(routing: Routing, overflow: SortedChoices) -> dict:
-    """The same for routing without capacity; usage and confidence are those of the slots.
+def dropless_metrics(
+    routing: Routing, overflow: SortedChoices, probabilities, real, num_selected_experts: int
+) -> dict:
+    """The same for routing without capacity; `expert_usage` is that of the slots.
 
     Args:
         routing: the `Routing` of the choices that fit in the slots.
         overflow: all other choices.
+        probabilities: float32 [1, tokens, num_experts].
+        real: bool [1, tokens].
+        num_selected_experts: int.
     """
     occupied = ops.cast(routing.occupied, "float32")
-    in_slots = ops.maximum(ops.sum(occupied), 1.0)
-    slots = ops.cast(ops.size(routing.occupied), "float32")
     per_expert = ops.sum(occupied, axis=(0, 2)) + ops.cast(overflow.count[0], "float32")
+    gates, _ = ops.top_k(probabilities, num_selected_experts)
+    gates = gates * ops.cast(real, "float32")[:, :, None]
     return {
         "dropped_fraction": ops.zeros(()),
-        "expert_usage": ops.sum(occupied) / slots,
-        "router_confidence": ops.sum(routing.gate) / in_slots,
+        "expert_usage": ops.mean(occupied),
+        "router_confidence": ops.sum(gates) / ops.maximum(ops.sum(per_expert), 1.0),
         **load_metrics(per_expert),
     }
 

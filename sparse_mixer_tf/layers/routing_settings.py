@@ -44,11 +44,9 @@ class RoutingSettings:
     route_padding: bool = False
 
     def __post_init__(self):
-        for name in ("num_experts", "num_selected_experts", "min_expert_capacity"):
+        counts = ("num_experts", "num_selected_experts", "min_expert_capacity", "max_group_size")
+        for name in counts:
             self._expect(name, getattr(self, name) >= 1, "a number of at least 1", "use 1 or more")
-        self._expect(
-            "max_group_size", self.max_group_size >= 1, "a number of tokens", "use 1 or more"
-        )
         for name, choices in (("router", ROUTERS), ("dispatch", DISPATCHERS)):
             listed = ", ".join(choices)
             self._expect(name, getattr(self, name) in choices, f"one of {listed}", "choose one")

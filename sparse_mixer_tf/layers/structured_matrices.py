@@ -82,7 +82,7 @@ def circulant_matrix(vector):
     """
     size = vector.shape[0]
     index = np.arange(size)
-    return ops.take(vector, (index[:, None] - index[None, :]) % size, axis=0)
+    return _pick(vector, (index[:, None] - index[None, :]) % size)
 
 
 def toeplitz_matrix(vector):
@@ -96,7 +96,7 @@ def toeplitz_matrix(vector):
     """
     size = (vector.shape[0] + 1) // 2
     index = np.arange(size)
-    return ops.take(vector, size - 1 + index[None, :] - index[:, None], axis=0)
+    return _pick(vector, size - 1 + index[None, :] - index[:, None])
 
 
 def embed_toeplitz(vector):
@@ -171,6 +171,11 @@ def two_sided_product(left, x, right):
     mixed = ops.matmul(ops.reshape(ops.matmul(left, rows), (-1, hidden)), right)
     # Shape: [seq * batch, hidden] -> [batch, seq, hidden]
     return ops.transpose(ops.reshape(mixed, (seq, -1, hidden)), (1, 0, 2))
+
+
+def _pick(vector, index):
+    """Entries of a vector; behind the reshape TensorFlow's gradient is dense, not of slices."""
+    return ops.take(ops.reshape(vector, (-1,)), index, axis=0)
 
 
 def _half_spectrum(x):

@@ -30,6 +30,8 @@ DARK = Theme(ink="#d5d9de", faint="#454c55", train="#7d8b9c", validation="#fb923
 # Metric, title, unit of the axis. Others that both splits report follow under their own names.
 CURVES = (
     ("masked_lm_accuracy", "Masked-word accuracy", "%"),
+    ("score", "Score", "%"),
+    ("accuracy", "Accuracy", "%"),
     ("loss", "Loss", "nats"),
     ("masked_lm_loss", "Masked-word loss", "nats per word"),
     ("order_accuracy", "Sentence-order accuracy", "%"),

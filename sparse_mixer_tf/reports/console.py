@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from sparse_mixer_tf.reports import scores
 from sparse_mixer_tf.reports.run_log import RunLog, read
 
 
@@ -15,10 +16,14 @@ def console_summary(workdir: str | Path) -> str:
             ("masked_lm_accuracy", "masked-word accuracy", "{:.1%}"),
             ("baseline_accuracy", "  always the most frequent", "{:.1%}"),
             ("order_accuracy", "sentence-order accuracy", "{:.1%}"),
+            ("score", "score", "{:.1%}"),
             ("loss", "loss", "{:.3f}"),
         ):
             if key in last:
                 rows.append((text, form.format(first[key]), form.format(last[key])))
+    best = scores.best_record(log)
+    if best:
+        rows.append((f"score at best, step {best['step']:,}", "", f"{best['score']:.1%}"))
     speed = log.last("tokens_per_second", "train")
     rows.append(("tokens per second", "", f"{speed:,.0f}" if speed else "none logged"))
     rows += _expert_rows(log)

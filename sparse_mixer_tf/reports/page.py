@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 from statistics import median
 
-from sparse_mixer_tf.reports import charts
+from sparse_mixer_tf.reports import charts, scores
 from sparse_mixer_tf.reports.run_log import RunLog, read
 
 STYLE = """
@@ -71,7 +71,7 @@ def summary(log: RunLog) -> list[tuple[str, str]]:
     losses = log.series("loss", "validation")
     speeds = log.series("tokens_per_second", "train")[1]
     dropped = log.last("dropped_fraction", "validation")
-    rows = [("Steps", f"{max(record['step'] for record in records):,}")]
+    rows = [("Steps", f"{max(record['step'] for record in records):,}"), *scores.score_rows(log)]
     if accuracy is not None:
         rows.append(("Masked words right, held out", f"{accuracy:.1%}"))
     if baseline is not None:
@@ -110,8 +110,10 @@ def _page(name: str, log: RunLog, figures: list[str]) -> str:
     sections = [f"<h1>{escape(name)}</h1>", f"<table>{rows}</table>"]
     if figures:
         sections += ['<h2>Curves</h2><div class="charts">', *figures, "</div>"]
-    if log.samples:
-        sections.append("<h2>Sample fills</h2>" + "".join(_sample(s) for s in log.samples))
+    fills = [sample for sample in log.samples if "predictions" in sample]
+    if fills:
+        sections.append("<h2>Sample fills</h2>" + "".join(_sample(s) for s in fills))
+    sections += scores.sections(log)
     if log.settings:
         settings = "".join(
             f"<tr><th>{escape(key)}</th><td>{escape(_value(value))}</td></tr>"

@@ -19,8 +19,9 @@ class RunLog:
         train: records of the training split, one a logged step.
         validation: records of the held-out split, one an evaluation.
         settings: the settings, nested dicts flattened to dotted names.
-        samples: the masked sentences of the last evaluation, each a dict of `text` and
-            `predictions`; empty when the run wrote none.
+        samples: what the model said about examples of the last evaluation: masked sentences, each a
+            dict of `text` and `predictions`, or mistakes of a classifier, each a dict of
+            `segments`, `truth`, `said` and `size`; empty when the run wrote none.
     """
 
     train: list[dict[str, Any]]

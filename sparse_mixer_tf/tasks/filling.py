@@ -3,13 +3,9 @@
 import numpy as np
 
 from pipelines.vocabulary import Vocabulary
+from sparse_mixer_tf.tasks.encoder import model_inputs
 
 MASK = "[MASK]"
-
-
-def model_inputs(model, batch: dict) -> dict:
-    """The part of a batch that a functional model takes; labels and weights are left out."""
-    return {name: batch[name] for name in model.input}
 
 
 def fill(model, batch: dict, vocabulary: Vocabulary, top: int = 3) -> list[dict]:

@@ -17,6 +17,9 @@ from absl import logging
 from safetensors.numpy import load_file, save_file
 
 STATE, MANIFEST = "state.safetensors", "manifest.json"
+# Keras's random generators: named by their number in the process, and not what dropout is drawn
+# from here, which is the seed, the step and the layer.
+_GENERATOR = "seed_generator_state"
 
 
 class CheckpointError(ValueError):
@@ -24,7 +27,7 @@ class CheckpointError(ValueError):
 
 
 def named(groups: Mapping[str, list]) -> dict:
-    """Keras variables by a unique name, `group/path`.
+    """Keras variables by a unique name, `group/path`; states of random generators are left out.
 
     Raises:
         CheckpointError: if two variables share a path, since one would overwrite the other.
@@ -32,6 +35,8 @@ def named(groups: Mapping[str, list]) -> dict:
     variables = {}
     for group, members in groups.items():
         for variable in members:
+            if variable.path.endswith(_GENERATOR):
+                continue
             name = f"{group}/{variable.path}"
             if name in variables:
                 raise CheckpointError(f"two variables are called {name}; name their layers apart")
@@ -81,6 +86,15 @@ class Checkpoints:
         """Steps that have a checkpoint, oldest first; not yet verified."""
         return sorted(int(p.name) for p in self.folder.glob("[0-9]*") if p.name.isdigit())
 
+    def latest_manifest(self) -> dict | None:
+        """The manifest of the newest checkpoint, not yet verified; None without any."""
+        for step in reversed(self.steps()):
+            try:
+                return json.loads((self.folder / f"{step:08d}" / MANIFEST).read_text())
+            except (OSError, ValueError):
+                continue
+        return None
+
     def restore_latest(self) -> dict | None:
         """Restores the newest checkpoint that is whole and returns its manifest; None without any.
 
@@ -124,18 +138,36 @@ class Checkpoints:
             if step not in kept:
                 shutil.rmtree(self.folder / f"{step:08d}")
 
+    def arrays(self, step: int) -> dict[str, np.ndarray]:
+        """Every variable that the checkpoint of one step holds, by name.
+
+        Raises:
+            CheckpointError: if it is not whole.
+        """
+        whole = self._load(step)
+        if whole is None:
+            raise CheckpointError(f"the checkpoint of step {step} in {self.folder} is not whole")
+        return whole[1]
+
     def _read(self, step: int) -> dict | None:
+        whole = self._load(step)
+        if whole is None:
+            return None
+        self._assign(whole[1], self.folder / f"{step:08d}")
+        return whole[0]
+
+    def _load(self, step: int) -> tuple[dict, dict] | None:
+        """Manifest and arrays of a checkpoint; None, with a warning, if it is damaged."""
         folder = self.folder / f"{step:08d}"
         try:
             manifest = json.loads((folder / MANIFEST).read_text())
             if _sha256(folder / STATE) != manifest["sha256"]:
                 raise ValueError("its checksum is wrong")
             arrays = load_file(folder / STATE)
+            return manifest, {n: a for n, a in arrays.items() if not n.endswith(_GENERATOR)}
         except (OSError, ValueError, KeyError) as error:
             logging.warning("checkpoint %s is damaged and not used: %s", folder, error)
             return None
-        self._assign(arrays, folder)
-        return manifest
 
     def _assign(self, arrays: dict, folder: Path) -> None:
         groups = {_group(name) for name in self.variables}

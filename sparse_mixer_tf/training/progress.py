@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable
 
+SCORES = ("accuracy", "fraction", "score", "f1", "correlation", "match", "parity")
+
 
 def duration(seconds: float) -> str:
     """`0:42`, `12:05` or `3:20:00`."""
@@ -18,9 +20,7 @@ def progress_line(step: int, total: int, metrics: dict, seconds_left: float) -> 
     'step 5/10 · loss 2.500 · lr 1.0e-03 · |g| 1.00 · ETA 1:01'
     """
     parts = [f"step {step:,}/{total:,}", _losses(metrics)]
-    for name, value in metrics.items():
-        if name.endswith("_accuracy"):
-            parts.append(f"{_words(name)} {value:.1%}")
+    parts += [f"{_words(n)} {v:.1%}" for n, v in metrics.items() if n.endswith("accuracy")]
     for name, text in (
         ("learning_rate", "lr {:.1e}"),
         ("gradient_norm", "|g| {:.2f}"),
@@ -40,7 +40,7 @@ def evaluation_line(step: int, metrics: dict) -> str:
     shown += [
         f"{_words(name)} {value:.1%}"
         for name, value in metrics.items()
-        if name.endswith(("_accuracy", "_fraction")) and isinstance(value, float)
+        if name.endswith(SCORES) and isinstance(value, float)
     ]
     return f"held out after step {step:,} · " + " · ".join(shown)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sparse_mixer_tf.settings import SettingsError
 
-SETTINGS, FLAGS = "settings.json", "run.flags"
+SETTINGS, FLAGS, VOCABULARY = "settings.json", "run.flags", "vocabulary/spm.model"
 
 
 def describe_changes(before: dict, now: dict) -> list[str]:

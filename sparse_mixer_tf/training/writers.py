@@ -49,7 +49,7 @@ def _scalars(values: dict, prefix: str = ""):
             yield prefix + name, value
         elif isinstance(value, dict):
             yield from _scalars(value, f"{prefix}{name}/")
-        elif isinstance(value, list):
+        elif isinstance(value, list) and not any(isinstance(item, list) for item in value):
             yield from _scalars(dict(enumerate_named(value)), f"{prefix}{name}/")
 
 

@@ -7,7 +7,7 @@ import pytest
 from pipelines import pretraining
 from pipelines.errors import InputError
 
-BATCH = 16
+BATCH, STEPS = 16, 1000
 
 
 def equal(one, other):
@@ -24,8 +24,8 @@ def joined(parts):
 
 @pytest.fixture(scope="module")
 def batches(store, settings):
-    """The first 100 batches, which is several epochs."""
-    return take(pretraining.train_stream(store, settings, BATCH, seed=7), 100)
+    """The first batches, which is many epochs."""
+    return take(pretraining.train_stream(store, settings, BATCH, seed=7), STEPS)
 
 
 def test_the_stream_is_the_pure_function_of_seed_and_step(store, settings, batches):
@@ -33,10 +33,10 @@ def test_the_stream_is_the_pure_function_of_seed_and_step(store, settings, batch
         assert equal(batch, pretraining.batch_at(store, settings, 7, step, BATCH))
 
 
-@pytest.mark.parametrize("start", [1, 37, 99])
+@pytest.mark.parametrize("start", [1, 370, 999])
 def test_a_stream_that_starts_later_goes_on_as_the_whole_one(store, settings, batches, start):
     stream = pretraining.train_stream(store, settings, BATCH, seed=7, start_step=start)
-    for batch, expected in zip(take(stream, 100 - start), batches[start:], strict=True):
+    for batch, expected in zip(take(stream, STEPS - start), batches[start:], strict=True):
         assert equal(batch, expected)
 
 

@@ -1,0 +1,77 @@
+"""FFT or matrix products: forward + backward of the mixing sublayers, for several shapes.
+
+    python -m benchmarks.mixing [--sizes 64 256 1024] [--jit] [--repeats 7]
+
+4,096 tokens in sequences of `size` with `size` features. `fft_from` of each mixing layer comes from
+here: the least size at which the FFT is the faster one.
+"""
+
+import argparse
+import statistics
+import time
+
+import tensorflow as tf
+
+from sparse_mixer_tf import layers
+
+TOKENS = 4096
+MIXERS = (
+    layers.FourierMixing,
+    layers.HartleyMixing,
+    layers.CirculantMixing,
+    layers.ToeplitzMixing,
+)
+
+
+def timed_step(layer, x, jit: bool):
+    """A compiled call that runs the layer forward and backward once."""
+    layer.build(x.shape)
+
+    def step(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x)
+            loss = tf.reduce_sum(y * y)
+        return y, tape.gradient(loss, [x, *(v.value for v in layer.trainable_variables)])
+
+    compiled = tf.function(step, jit_compile=jit)
+
+    def run() -> float:
+        start = time.perf_counter()
+        y, _ = compiled(x)
+        y.numpy()
+        return 1e3 * (time.perf_counter() - start)
+
+    run()
+    return run
+
+
+def measure(size: int, jit: bool, repeats: int) -> dict[str, float]:
+    """Median milliseconds of each mixer and implementation, timed in turn."""
+    x = tf.random.normal([max(TOKENS // size, 1), size, size])
+    runs = {
+        f"{mixer.__name__} {implementation}": timed_step(mixer(implementation), x, jit)
+        for mixer in MIXERS
+        for implementation in ("fft", "matmul")
+    }
+    times = {name: [] for name in runs}
+    for _ in range(repeats):
+        for name, run in runs.items():
+            times[name].append(run())
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256, 512, 1024])
+    parser.add_argument("--jit", action="store_true", help="compile with XLA")
+    parser.add_argument("--repeats", type=int, default=7)
+    arguments = parser.parse_args()
+    for size in arguments.sizes:
+        print(f"\n{size} x {size}, {'XLA' if arguments.jit else 'graph'}, float32")
+        for name, milliseconds in measure(size, arguments.jit, arguments.repeats).items():
+            print(f"  {name:26s} {milliseconds:8.1f} ms")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,8 @@
+"""What to optimise and how to score it; the trainer asks a task for everything it needs."""
+
+from sparse_mixer_tf.tasks.classification import Classification
+from sparse_mixer_tf.tasks.pretraining import Pretraining
+
+TASKS = {"pretrain": Pretraining, "classify": Classification}
+
+__all__ = ["TASKS", "Classification", "Pretraining"]

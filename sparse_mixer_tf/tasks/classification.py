@@ -1,0 +1,245 @@
+"""Fine-tuning: a class, or a number, for a text; scored as its benchmark defines it."""
+
+import numpy as np
+from keras import ops
+
+from pipelines import classification as streams
+from pipelines.labelled_set import LabelledSet
+from pipelines.settings import DataSettings
+from pipelines.vocabulary import Vocabulary
+from sparse_mixer_tf.losses import cross_entropy_sums, squared_error_sums
+from sparse_mixer_tf.metrics import Predictions, scores
+from sparse_mixer_tf.models import SparseMixerTextClassifier
+from sparse_mixer_tf.settings import ModelSettings, TrainingSettings
+from sparse_mixer_tf.tasks.encoder import (
+    build_backbone,
+    forward,
+    routing_metrics,
+    routing_summary,
+    routing_sums,
+)
+
+_MISTAKES = 10
+
+
+class Classification:
+    """See `tasks.task.Task`. `error`, which decides what is best, is 1 - `score`.
+
+    A held-out pass adds every example's outputs into one table, so that a score is of the whole
+    split, whatever the batches and replicas it was computed in.
+    """
+
+    better = "error"
+
+    def __init__(
+        self,
+        model_settings: ModelSettings,
+        training_settings: TrainingSettings,
+        data_settings: DataSettings,
+    ):
+        self.model_settings, self.settings = model_settings, training_settings
+        self.data_settings = data_settings
+        self.vocabulary = self.model = self.data = None
+        self.facts, self._held_out = {}, {}
+
+    def open_data(self, settings: DataSettings | None = None) -> None:
+        """See `Task`."""
+        self.data_settings = settings or self.data_settings
+        if self.vocabulary:
+            self.data = streams.open_data(self.data_settings, self.vocabulary, self.labels)
+            self._held_out = {}
+            return
+        self.data = streams.open_data(self.data_settings)
+        self._held_out = self.data.validation()
+        fingerprint = self.data.fingerprint([self.data.train, *self._held_out.values()])
+        self.restore(
+            self.data.vocabulary,
+            {
+                "vocabulary_fingerprint": self.data.vocabulary.fingerprint,
+                "data_fingerprint": fingerprint,
+                "labels": list(self.data.labels),
+            },
+        )
+
+    def restore(self, vocabulary: Vocabulary, facts: dict) -> None:
+        """See `Task`."""
+        self.vocabulary, self.facts = vocabulary, facts
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes; empty for a regression."""
+        return tuple(self.facts["labels"])
+
+    def build(self) -> None:
+        """See `Task`."""
+        backbone = build_backbone(
+            self.model_settings,
+            self.vocabulary.size,
+            self.data_settings.max_seq_length,
+            self.settings.precision,
+        )
+        self.model = SparseMixerTextClassifier(backbone, num_classes=len(self.labels) or 1)
+
+    def num_train_examples(self) -> int:
+        """See `Task`."""
+        return len(self.data.train)
+
+    def train_stream(self, start_step: int):
+        """See `Task`."""
+        return streams.train_stream(
+            self.data.train, self.settings.train_batch_size, self.settings.seed, start_step
+        )
+
+    def evaluation_stream(self, num_batches: int | None, splits: tuple[str, ...] = ()):
+        """The validation splits, or those of these names, one after the other."""
+        if splits or set(self._held_out) != set(self.data.source.validation):
+            self._held_out = self.data.validation(splits)
+        return self._stream(num_batches)
+
+    def unlabelled_stream(self, split: str):
+        """A split whose labels are secret or not looked at."""
+        self._held_out = {split: self.data.split(split, labelled=False)}
+        return self._stream(None)
+
+    @property
+    def held_out(self) -> dict[str, LabelledSet]:
+        """The splits that the last evaluation stream goes through."""
+        return self._held_out
+
+    def normalizers(self, batch: dict) -> dict:
+        """See `training.step.Objective`."""
+        return {"examples": ops.sum(batch["example_weights"])}
+
+    def contributions(self, batch: dict, normalizers: dict, share, key) -> tuple:
+        """See `training.step.Objective`."""
+        outputs, routing, auxiliary = forward(self.model, batch, key)
+        examples = ops.maximum(normalizers["examples"], 1.0)
+        sums = self._loss_sums(outputs, batch)
+        metrics = {"task_loss": sums.loss / examples}
+        if self.labels:
+            metrics["accuracy"] = sums.correct / examples
+        loss = metrics["task_loss"] + share * auxiliary
+        return loss, metrics | routing_metrics(routing, share)
+
+    def evaluation_sums(self, batch: dict) -> dict:
+        """See `Task`."""
+        outputs, routing, auxiliary = forward(self.model, batch, key=None)
+        weights, where = batch["example_weights"], batch["example_index"][:, None]
+        size = sum(map(len, self._held_out.values()))
+        rows = ops.cast(outputs, "float32") * weights[:, None]
+        return {
+            "loss": self._loss_sums(outputs, batch)._asdict(),
+            "outputs": ops.scatter(where, rows, (size, outputs.shape[-1])),
+            "seen": ops.scatter(where, weights, (size,)),
+            "auxiliary_loss": auxiliary,
+            "batches": ops.ones(()),
+        } | routing_sums(routing)
+
+    def summary(self, sums: dict) -> dict:
+        """See `Task`: losses, each metric by name, and `score`, the mean of the official ones.
+
+        Metrics are means over the splits; with several, those of each stand beside them, as
+        `matched_accuracy`.
+        """
+        source, by_split = self.data.source, {}
+        for split, said in self.predictions(sums).items():
+            by_split[split] = scores((*source.metrics, *source.original_metrics), said)
+        named = {
+            name: float(np.mean([values[name] for values in by_split.values()]))
+            for name in (*source.metrics, *source.original_metrics)
+        }
+        if len(by_split) > 1:
+            for split, values in by_split.items():
+                prefix = split.removeprefix("validation_")
+                named |= {f"{prefix}_{name}": value for name, value in values.items()}
+        task_loss = float(sums["loss"]["loss"] / sums["loss"]["count"])
+        score = float(np.mean([named[name] for name in source.metrics]))
+        metrics = {
+            "loss": task_loss + float(sums["auxiliary_loss"] / sums["batches"]),
+            "task_loss": task_loss,
+            "score": score,
+            "error": 1.0 - score,
+        }
+        return metrics | named | self._confusion(sums) | routing_summary(sums)
+
+    def predictions(self, sums: dict) -> dict[str, Predictions]:
+        """Outputs beside labels for each split; questions that were not seen whole are left out."""
+        found, start = {}, 0
+        for split, held_out in self._held_out.items():
+            rows = slice(start, start + len(held_out))
+            start = rows.stop
+            questions = np.array([example.question for example in held_out.examples])
+            _, number = np.unique(questions, return_inverse=True)
+            seen = np.asarray(sums["seen"][rows]) > 0
+            kept = np.flatnonzero((np.bincount(number, ~seen) == 0)[number])
+            examples = [held_out.examples[i] for i in kept]
+            found[split] = Predictions(
+                np.asarray(sums["outputs"][rows])[kept],
+                held_out.labels[kept],
+                questions[kept],
+                tuple(example.candidate for example in examples),
+                tuple(example.answers for example in examples),
+            )
+        return found
+
+    def samples(self, sums: dict) -> list[dict]:
+        """The most confident mistakes, or the greatest errors of a regression."""
+        said = np.asarray(sums["outputs"], "float64")
+        labels = np.concatenate([s.labels for s in self._held_out.values()])
+        if self.labels:
+            said = np.exp(said - said.max(-1, keepdims=True))
+            said /= said.sum(-1, keepdims=True)
+            guess = said.argmax(-1)
+            size = said.max(-1) * (guess != labels)
+        else:
+            guess = said[:, 0]
+            size = np.abs(guess - labels)
+        size = size * (np.asarray(sums["seen"]) > 0)
+        examples = [e for held_out in self._held_out.values() for e in held_out.examples]
+        order = np.argsort(-size, kind="stable")[:_MISTAKES]
+        return [
+            {
+                "segments": [text[:500] for text in examples[i].texts],
+                "truth": self._name(labels[i]),
+                "said": self._name(guess[i]),
+                "size": round(float(size[i]), 4),
+            }
+            for i in order
+            if size[i] > 0
+        ]
+
+    def sample_lines(self, samples: list[dict]) -> list[str]:
+        """See `Task`."""
+        lines = []
+        for sample in samples:
+            amount = f"{sample['size']:.0%}" if self.labels else f"off by {sample['size']:.2f}"
+            lines.append(f"  {' | '.join(sample['segments'])[:160]}")
+            lines.append(f"    {sample['truth']} <- {sample['said']} {amount}")
+        return lines
+
+    def _stream(self, num_batches: int | None):
+        stream, start = None, 0
+        for held_out in self._held_out.values():
+            part = streams.evaluation_stream(held_out, self.settings.eval_batch_size).map(
+                lambda batch, start=start: batch | {"example_index": batch["example_index"] + start}
+            )
+            stream = part if stream is None else stream.concatenate(part)
+            start += len(held_out)
+        return stream if num_batches is None else stream.take(num_batches)
+
+    def _loss_sums(self, outputs, batch: dict):
+        if self.labels:
+            return cross_entropy_sums(outputs, batch["labels"], batch["example_weights"])
+        return squared_error_sums(outputs[:, 0], batch["labels"], batch["example_weights"])
+
+    def _confusion(self, sums: dict) -> dict:
+        """Examples by true and by predicted class, over all splits."""
+        if not self.labels:
+            return {}
+        counts = np.zeros((len(self.labels),) * 2, int)
+        for said in self.predictions(sums).values():
+            np.add.at(counts, (said.labels, said.classes), 1)
+        return {"confusion": counts.tolist()}
+
+    def _name(self, value) -> str:
+        return self.labels[int(value)] if self.labels else f"{value:.2f}"

@@ -1,0 +1,138 @@
+"""Embedding, attention, sublayer, pooler and head: what the reference numbers do not show."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sparse_mixer_tf import layers
+
+
+def sample(*shape):
+    return tf.random.stateless_normal(shape, seed=[5, 6])
+
+
+def embedding(**kwargs):
+    sizes = {"vocabulary_size": 30, "d_model": 6, "max_sequence_length": 8, "d_emb": 4}
+    return layers.TokenEmbedding(**{**sizes, **kwargs})
+
+
+IDS = tf.constant([[1, 2, 3, 2], [4, 5, 5, 5]])
+
+
+def test_embedding_takes_shorter_sequences_and_segment_zero_by_default():
+    layer = embedding()
+    y = layer(IDS)
+    assert y.shape == (2, 4, 6)
+    np.testing.assert_allclose(y, layer(IDS, segment_ids=tf.zeros_like(IDS)), rtol=1e-6, atol=1e-6)
+    assert np.abs(y - layer(IDS, segment_ids=tf.ones_like(IDS))).max() > 1e-3
+
+
+def test_embedding_refuses_a_sequence_longer_than_its_positions():
+    with pytest.raises(ValueError, match="9 tokens is longer than the 8 positions.*seq_length=9"):
+        embedding()(tf.zeros([1, 9], "int32"))
+
+
+def test_embedding_gradient_is_dense_and_the_table_stays_float32():
+    layer = embedding(dtype="mixed_bfloat16")
+    with tf.GradientTape() as tape:
+        y = tf.cast(layer(IDS), "float32")
+        loss = tf.reduce_sum(y * sample(2, 4, 6))
+    gradient = tape.gradient(loss, layer.token_embedding.value)
+    assert isinstance(gradient, tf.Tensor) and gradient.dtype == tf.float32
+    assert set(np.nonzero(np.abs(gradient).sum(1))[0]) == {1, 2, 3, 4, 5}
+
+
+def test_embedding_config_makes_the_same_layer():
+    layer = embedding(dropout_rate=0.3)
+    assert layers.TokenEmbedding.from_config(layer.get_config()).get_config() == layer.get_config()
+
+
+def test_initial_values_are_those_of_the_published_models():
+    keras.utils.set_random_seed(0)
+    layer = embedding(vocabulary_size=2000, d_emb=64, d_model=256, max_sequence_length=512)
+    layer.build((None, None))
+    for table in (layer.token_embedding, layer.position_embedding):
+        np.testing.assert_allclose(np.std(table), 0.02, rtol=0.03)
+        # A truncated normal would end at two standard deviations.
+        assert np.abs(table).max() > 0.06
+    np.testing.assert_allclose(np.std(layer.hidden_mapping_in.kernel), 64**-0.5, rtol=0.03)
+    experts = layers.Experts(3, 128)
+    experts.build((3, None, 64))
+    np.testing.assert_allclose(np.std(experts.kernel_in, axis=(1, 2)), 0.02, rtol=0.05)
+    assert np.abs(experts.kernel_in[0] - experts.kernel_in[1]).max() > 0.02
+    assert not np.any(experts.bias_in)
+
+
+def test_attention_to_padding_is_nothing_to_real_tokens_and_harmless_to_padding():
+    layer, x = layers.SelfAttention(2), sample(2, 8, 6)
+    mask = tf.constant([[True] * 5 + [False] * 3, [False] * 8])
+    y = np.asarray(layer(x, padding_mask=mask))
+    noisy = tf.concat([x[:, :5], 1e3 * x[:, 5:]], axis=1)
+    np.testing.assert_array_equal(layer(noisy, padding_mask=mask)[0, :5], y[0, :5])
+    np.testing.assert_allclose(y[0, :5], layer(x[:1, :5])[0], rtol=1e-5, atol=1e-6)
+    assert np.isfinite(y).all()
+
+
+def test_attention_refuses_heads_that_do_not_divide_the_width():
+    with pytest.raises(ValueError, match="d_model=6 is not divisible by num_heads=4"):
+        layers.SelfAttention(4).build((None, 8, 6))
+
+
+def test_sublayer_normalises_before_or_after():
+    inner = layers.FeedForward(10)
+    x = sample(2, 4, 6)
+    post, pre = layers.Sublayer(inner), layers.Sublayer(inner, norm="pre")
+    for layer in (post, pre):
+        layer.build(x.shape)
+    np.testing.assert_allclose(post(x), post.layer_norm(x + inner(x)), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(pre(x), x + inner(pre.layer_norm(x)), rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match="norm='sandwich' is unknown; use 'post' or 'pre'"):
+        layers.Sublayer(inner, norm="sandwich")
+
+
+def test_pooler_looks_at_the_first_token_alone():
+    layer, x = layers.Pooler(), sample(2, 4, 6)
+    y = layer(x)
+    assert y.shape == (2, 6)
+    np.testing.assert_allclose(y, np.tanh(layer.projection(x[:, 0])), rtol=1e-5)
+    np.testing.assert_array_equal(y, layer(tf.concat([x[:, :1], 2 * x[:, 1:]], axis=1)))
+
+
+POSITIONS = tf.constant([[0, 3], [2, 2]])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_head_predicts_with_the_word_table_and_trains_it(dtype):
+    table = embedding(dtype=dtype)
+    head = layers.MaskedLMHead(table, dtype=dtype)
+    x = sample(2, 4, 6)
+    with tf.GradientTape() as tape:
+        logits = head(x, POSITIONS)
+        loss = tf.reduce_sum(logits**2)
+    assert logits.shape == (2, 2, 30) and logits.dtype == tf.float32
+    gradient = tape.gradient(loss, table.token_embedding.value)
+    assert np.abs(gradient).min(axis=1).max() > 0
+    np.testing.assert_array_equal(logits[1, 0], logits[1, 1])
+    other = tf.concat([x[:, :1], -x[:, 1:2], x[:, 2:]], axis=1)
+    np.testing.assert_array_equal(head(other, POSITIONS), logits)
+
+
+def test_head_works_in_a_functional_model_and_survives_its_config():
+    table = embedding()
+    head = layers.MaskedLMHead(table)
+    x = keras.Input((4, 6))
+    positions = keras.Input((None,), dtype="int32")
+    model = keras.Model([x, positions], head(x, positions))
+    assert model.output.shape == (None, None, 30)
+    assert any(v is table.token_embedding for v in model.trainable_variables)
+    copy = layers.MaskedLMHead.from_config(head.get_config())
+    assert copy.embedding.get_config() == table.get_config()
+
+
+def test_gathering_refuses_other_batches_and_more_positions_than_tokens():
+    head = layers.MaskedLMHead(embedding())
+    with pytest.raises(ValueError, match="batch of 1 rows of positions .* batch of 2"):
+        head(sample(2, 4, 6), POSITIONS[:1])
+    with pytest.raises(ValueError, match="5 positions were asked of a sequence of 4 tokens"):
+        head(sample(2, 4, 6), tf.zeros([2, 5], "int32"))

@@ -1,0 +1,87 @@
+"""Mixing sublayers: both implementations agree, at any length, and know their length."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sparse_mixer_tf import layers
+
+MIXERS = {
+    "fourier": layers.FourierMixing,
+    "hartley": layers.HartleyMixing,
+    "circulant": layers.CirculantMixing,
+    "toeplitz": layers.ToeplitzMixing,
+}
+LEARNED = {**MIXERS, "linear": layers.LinearMixing}
+del LEARNED["fourier"], LEARNED["hartley"]
+
+
+def sample(seq, hidden):
+    return tf.random.stateless_normal([2, seq, hidden], seed=[3, 4])
+
+
+@pytest.mark.parametrize("seq, hidden", [(8, 6), (7, 6), (8, 5), (9, 7), (1, 4), (2, 1)])
+@pytest.mark.parametrize("kind", MIXERS)
+def test_fft_equals_matmul_forward_and_backward(kind, seq, hidden):
+    x, results = sample(seq, hidden), []
+    weights = None
+    for implementation in ("fft", "matmul"):
+        layer = MIXERS[kind](implementation)
+        layer.build(x.shape)
+        weights = weights or [np.random.default_rng(1).normal(size=w.shape) for w in layer.weights]
+        layer.set_weights(weights)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x)
+            loss = tf.reduce_sum(y**3)
+        gradients = tape.gradient(loss, [x, *(v.value for v in layer.trainable_variables)])
+        results.append([y, *gradients])
+    for by_fft, by_matmul in zip(*results, strict=True):
+        scale = max(np.abs(by_matmul).max(), 1e-3)
+        np.testing.assert_allclose(by_fft / scale, by_matmul / scale, atol=2e-5)
+
+
+def test_fourier_mixing_is_the_real_part_of_numpys_fft():
+    x = sample(10, 6)
+    np.testing.assert_allclose(
+        layers.FourierMixing("fft")(x), np.fft.fft2(x).real, rtol=1e-4, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("kind", LEARNED)
+def test_another_length_than_the_one_built_for_is_refused_with_both_lengths(kind):
+    layer = LEARNED[kind](name="mixing")
+    layer.build((None, 8, 6))
+    with pytest.raises(ValueError, match="built for sequences of 8 tokens and got 7.*seq_length=7"):
+        layer(sample(7, 6))
+
+
+@pytest.mark.parametrize("kind", LEARNED)
+def test_an_unknown_length_is_refused_when_building(kind):
+    with pytest.raises(ValueError, match="needs to know their length"):
+        LEARNED[kind]().build((None, None, 6))
+
+
+def test_an_unknown_implementation_is_refused():
+    with pytest.raises(ValueError, match="implementation='dft' is unknown; use 'auto'"):
+        layers.FourierMixing("dft")
+
+
+@pytest.mark.parametrize("kind", {**MIXERS, **LEARNED})
+def test_padding_is_mixed_unless_masked(kind):
+    x = sample(8, 6)
+    other = tf.concat([x[:, :5], 3 * x[:, 5:]], axis=1)
+    mask = tf.constant([[True] * 5 + [False] * 3] * 2)
+    mixing = {**MIXERS, **LEARNED}[kind]
+    plain, masked = mixing(), mixing(mask_padding=True)
+    assert np.abs(plain(x, padding_mask=mask) - plain(other, padding_mask=mask)).max() > 1e-6
+    np.testing.assert_array_equal(masked(x, padding_mask=mask), masked(other, padding_mask=mask))
+
+
+@pytest.mark.parametrize("kind", ["circulant", "toeplitz"])
+def test_gradients_of_learned_vectors_are_dense(kind):
+    layer = MIXERS[kind]("matmul")
+    with tf.GradientTape() as tape:
+        y = layer(sample(8, 6))
+    gradients = tape.gradient(y, [v.value for v in layer.trainable_variables])
+    assert not any(isinstance(gradient, tf.IndexedSlices) for gradient in gradients)

@@ -1,0 +1,308 @@
+"""Laws of routing and dispatch, over random shapes."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from keras import ops
+
+from sparse_mixer_tf.layers import MixtureOfExperts, observe_routing
+from sparse_mixer_tf.layers.dropless import (
+    block_sizes,
+    dropless,
+    overflow_blocks,
+    overflow_size,
+)
+from sparse_mixer_tf.layers.router_losses import balance_loss
+from sparse_mixer_tf.layers.router_metrics import slot_metrics
+from sparse_mixer_tf.layers.routing import expert_capacity, experts_choose, tokens_choose
+from sparse_mixer_tf.layers.token_groups import group_shape, group_tokens, ungroup_tokens
+
+few = settings(max_examples=15, deadline=None, derandomize=True, database=None)
+D_MODEL = 6
+
+
+@st.composite
+def routings(draw):
+    """A drawn router with random probabilities and padding, and its routing."""
+    groups, tokens = draw(st.integers(1, 3)), draw(st.integers(1, 24))
+    experts = draw(st.integers(2, 5))
+    rng = np.random.default_rng(draw(st.integers(0, 999)))
+    logits = rng.normal(size=(groups, tokens, experts)).astype("float32")
+    probabilities = np.asarray(ops.softmax(logits * draw(st.sampled_from([0.1, 1.0, 5.0]))))
+    real = rng.random((groups, tokens)) < draw(st.sampled_from([0.3, 0.8, 1.0]))
+    factor, least = draw(st.sampled_from([0.25, 0.5, 1.0, 1.25, 3.0])), draw(st.integers(1, 4))
+    if draw(st.booleans()):
+        routing = experts_choose(probabilities, real, factor, least)
+    else:
+        selected = draw(st.integers(1, experts))
+        routing = tokens_choose(probabilities, real, selected, factor, least, draw(st.booleans()))
+    return probabilities, real, factor, least, routing
+
+
+@few
+@given(routings())
+def test_dispatched_and_dropped_tokens_are_all_real_tokens(case):
+    _, real, _, _, routing = case
+    occupied = np.asarray(routing.occupied)
+    dispatched = np.zeros_like(real)
+    for group, expert, slot in zip(*np.nonzero(occupied), strict=True):
+        dispatched[group, routing.token_index[group, expert, slot]] = True
+    assert not (dispatched & ~real).any()
+    dropped = float(slot_metrics(routing, real)["dropped_fraction"])
+    if real.any():
+        np.testing.assert_allclose(dispatched.sum() + dropped * real.sum(), real.sum(), rtol=1e-5)
+
+
+@few
+@given(routings())
+def test_capacity_is_never_exceeded_and_never_below_one(case):
+    probabilities, real, factor, least, routing = case
+    experts = probabilities.shape[2]
+    limit = np.asarray(routing.expert_capacity)
+    assert (limit >= 1).all()
+    assert (np.asarray(routing.occupied).sum(2) <= limit[:, None]).all()
+    for group, tokens in enumerate(real.sum(1)):
+        expected = min(max(least, round(factor * tokens / experts)), max(tokens, 1))
+        assert limit[group] == expected
+
+
+@few
+@given(routings())
+def test_a_token_sits_at_most_once_with_an_expert_and_gates_are_probabilities(case):
+    probabilities, _, _, _, routing = case
+    seen = set()
+    for group, expert, slot in np.ndindex(*routing.gate.shape):
+        gate = float(routing.gate[group, expert, slot])
+        if not routing.occupied[group, expert, slot]:
+            assert gate == 0
+            continue
+        token = int(routing.token_index[group, expert, slot])
+        assert gate == probabilities[group, token, expert]
+        assert (group, expert, token) not in seen
+        seen.add((group, expert, token))
+
+
+def layer_for(router, **routing):
+    settings = {"num_experts": 4, "router": router, "min_expert_capacity": 1, **routing}
+    layer = MixtureOfExperts(10, settings)
+    layer.build((None, None, D_MODEL))
+    rng = np.random.default_rng(5)
+    layer.set_weights([rng.normal(size=w.shape, scale=0.5) for w in layer.get_weights()])
+    return layer
+
+
+def tokens_of(batch, seq, seed):
+    return np.random.default_rng(seed).normal(size=(batch, seq, D_MODEL)).astype("float32")
+
+
+@pytest.mark.parametrize("router", ["experts_choose", "tokens_choose", "dropless"])
+@few
+@given(seq=st.integers(2, 12), pads=st.integers(1, 8), seed=st.integers(0, 99))
+def test_padding_changes_no_other_token_by_a_bit(router, seq, pads, seed):
+    layer = layer_for(router)
+    x, noise = tokens_of(2, seq, seed), tokens_of(2, pads, seed + 1)
+    mask = np.concatenate([np.ones((2, seq), bool), np.zeros((2, pads), bool)], axis=1)
+    outputs = [
+        np.asarray(layer(np.concatenate([x, filler], axis=1), padding_mask=mask))
+        for filler in (noise, 100 * noise, 0 * noise)
+    ]
+    for output in outputs:
+        np.testing.assert_array_equal(output[:, :seq], outputs[0][:, :seq])
+        np.testing.assert_array_equal(output[:, seq:], 0)
+    # Without the padding the products have other shapes, so only the last bits may differ.
+    np.testing.assert_allclose(outputs[0][:, :seq], layer(x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("router", ["experts_choose", "tokens_choose", "dropless"])
+def test_padding_enters_no_loss_and_no_metric(router):
+    layer = layer_for(router)
+    x = tokens_of(2, 12, 0)
+    mask = np.ones((2, 12), bool)
+    mask[:, 8:] = False
+    with observe_routing() as reports:
+        layer(x, padding_mask=mask)
+        layer(x[:, :8])
+        MixtureOfExperts.from_config(layer.get_config())(x)
+    padded, alone, _ = (metrics for _, metrics in reports)
+    assert set(padded) >= {"dropped_fraction", "router_entropy", "load_cv", "balance_loss"}
+    for name in set(padded) - {"expert_usage" if router == "dropless" else ""}:
+        np.testing.assert_allclose(padded[name], alone[name], rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("router", ["experts_choose", "tokens_choose"])
+def test_permuting_the_batch_permutes_the_output(router):
+    layer = layer_for(router, capacity_factor=0.5)
+    x = tokens_of(6, 5, 1)
+    order = np.random.default_rng(2).permutation(6)
+    y = np.asarray(layer(x))
+    assert (y == 0).all(-1).any(), "some token should be dropped, else the order hardly matters"
+    np.testing.assert_allclose(layer(x[order]), y[order], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("router", ["experts_choose", "tokens_choose", "dropless"])
+@few
+@given(
+    batch=st.integers(1, 3),
+    seq=st.integers(1, 9),
+    selected=st.integers(1, 3),
+    group_size=st.integers(3, 30),
+    factor=st.sampled_from([0.5, 1.0, 2.0]),
+)
+def test_gather_equals_einsum_forward_and_backward(
+    router, batch, seq, selected, group_size, factor
+):
+    results = []
+    for dispatch in ("gather", "einsum"):
+        layer = layer_for(
+            router,
+            dispatch=dispatch,
+            num_selected_experts=selected,
+            max_group_size=group_size,
+            capacity_factor=factor,
+        )
+        x = tf.constant(tokens_of(batch, seq, 3))
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x)
+            loss = tf.reduce_sum(y**2) + sum(layer.losses)
+        weights = [v.value for v in layer.trainable_variables]
+        results.append([y, *tape.gradient(loss, [x, *weights])])
+    for gathered, multiplied in zip(*results, strict=True):
+        np.testing.assert_allclose(gathered, multiplied, rtol=1e-4, atol=1e-5)
+
+
+def loop_over_tokens(layer, x, mask, selected):
+    """What dropless routing should give, one token and one expert at a time, in float64."""
+    router, experts = layer.router, layer.experts
+    kernels = [np.asarray(v, "float64") for v in experts.trainable_variables]
+    y = np.zeros(x.shape)
+    for place in zip(*np.nonzero(mask), strict=True):
+        token = x[place].astype("float64")
+        logits = token @ np.asarray(router.kernel) + np.asarray(router.bias)
+        probabilities = np.exp(logits - logits.max())
+        probabilities /= probabilities.sum()
+        for expert in np.argsort(-probabilities)[:selected]:
+            kernel_in, bias_in, kernel_out, bias_out = (kernel[expert] for kernel in kernels)
+            h = token @ kernel_in + bias_in
+            h = 0.5 * h * (1 + np.tanh(np.sqrt(2 / np.pi) * (h + 0.044715 * h**3)))
+            y[place] += probabilities[expert] * (h @ kernel_out + bias_out)
+    return y
+
+
+@pytest.mark.parametrize("favour", [0.0, 1.0, 100.0])
+@few
+@given(seq=st.integers(1, 20), selected=st.integers(1, 4), seed=st.integers(0, 99))
+def test_dropless_equals_a_plain_loop_over_tokens(favour, seq, selected, seed):
+    layer = layer_for("dropless", num_selected_experts=selected)
+    layer.router.bias.assign([favour, 0, 0, 0])
+    x = tokens_of(2, seq, seed)
+    mask = np.random.default_rng(seed).random((2, seq)) < 0.9
+    expected = loop_over_tokens(layer, x, mask, selected)
+    np.testing.assert_allclose(layer(x, padding_mask=mask), expected, rtol=1e-4, atol=1e-4)
+
+
+@few
+@given(
+    tokens=st.integers(1, 40),
+    experts=st.integers(2, 6),
+    scale=st.sampled_from([0.1, 1.0, 50.0]),
+    seed=st.integers(0, 99),
+)
+def test_slots_and_blocks_of_dropless_hold_every_choice_once(tokens, experts, scale, seed):
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(1, tokens, experts)).astype("float32") * scale
+    logits[..., 0] += scale
+    probabilities = np.asarray(ops.softmax(logits))
+    selected = int(rng.integers(1, experts + 1))
+    routing, overflow = dropless(probabilities, np.ones((1, tokens), bool), selected)
+    held = [
+        (int(routing.token_index[i]), i[1])
+        for i in zip(*np.nonzero(np.asarray(routing.occupied)), strict=True)
+    ]
+    size = int(overflow_size(overflow, experts))
+    if size:
+        blocks = block_sizes(selected * tokens, experts)[size - 1]
+        block_routing, expert_index = overflow_blocks(probabilities, overflow, blocks)
+        held += [
+            (int(block_routing.token_index[i]), int(expert_index[i[1]]))
+            for i in zip(*np.nonzero(np.asarray(block_routing.occupied)), strict=True)
+        ]
+    chosen = np.argsort(-probabilities[0], axis=1, kind="stable")[:, :selected]
+    assert sorted(held) == sorted((t, e) for t in range(tokens) for e in chosen[t])
+
+
+def test_balance_loss_is_one_for_uniform_top_one_routing():
+    tokens = np.arange(32) % 8
+    probabilities = np.full((2, 32, 8), 1 / 8, "float32")
+    probabilities[:, np.arange(32), tokens] += 1e-6
+    real = np.ones((2, 32), bool)
+    np.testing.assert_allclose(balance_loss(probabilities, real, 1), 1, rtol=1e-5)
+    np.testing.assert_allclose(balance_loss(probabilities, real, 2), 2, rtol=1e-5)
+
+
+def test_balance_loss_is_the_number_of_experts_when_one_takes_all():
+    probabilities = np.zeros((1, 16, 4), "float32")
+    probabilities[..., 2] = 1
+    np.testing.assert_allclose(balance_loss(probabilities, np.ones((1, 16), bool), 1), 4)
+
+
+@few
+@given(st.integers(1, 5000), st.integers(1, 600))
+def test_groups_hold_all_tokens_and_none_exceeds_the_largest_size(tokens, largest):
+    groups, size = group_shape(tokens, largest)
+    assert size <= largest
+    assert tokens <= groups * size < tokens + groups
+
+
+def test_an_uneven_number_of_tokens_is_padded_and_comes_back():
+    x = tokens_of(5, 7, 0)
+    tokens, real = group_tokens(x, None, 12)
+    assert tokens.shape == (3, 12, D_MODEL)
+    assert np.asarray(real).sum() == 35
+    np.testing.assert_array_equal(ungroup_tokens(tokens, x.shape), x)
+
+
+@pytest.mark.parametrize(
+    "tokens, factor, expected", [(20, 1.0, 5), (10, 1.0, 2), (14, 1.0, 4), (4, 0.1, 1), (2, 9.0, 2)]
+)
+def test_capacity_rounds_half_to_even_and_is_the_same_for_tensors(tokens, factor, expected):
+    assert expert_capacity(tokens, 4, factor, 1) == expected
+    assert int(expert_capacity(ops.convert_to_tensor(tokens), 4, factor, 1)) == expected
+
+
+def test_evaluation_has_a_capacity_factor_of_its_own():
+    layer = layer_for("experts_choose", capacity_factor=0.25, eval_capacity_factor=1.0)
+    usage = []
+    for training in (True, False):
+        with observe_routing() as reports:
+            layer(tokens_of(2, 16, 0), training=training)
+        usage.append(float(reports[0][1]["dropped_fraction"]))
+    assert usage[0] > usage[1]
+
+
+def test_losses_are_added_and_their_gradient_reaches_the_router():
+    layer = layer_for("tokens_choose", balance_loss_factor=0.5, router_z_loss_factor=0.25)
+    x = tokens_of(2, 9, 0)
+    with observe_routing() as reports, tf.GradientTape() as tape:
+        layer(x)
+        total = sum(layer.losses)
+    ((path, metrics),) = reports
+    assert path == layer.path
+    expected = 0.5 * metrics["balance_loss"] + 0.25 * metrics["router_z_loss"]
+    np.testing.assert_allclose(total, expected, rtol=1e-6)
+    gradient = tape.gradient(total, layer.router.kernel.value)
+    assert np.abs(gradient).max() > 1e-4
+
+
+def test_the_load_of_experts_that_choose_is_weighed_by_their_gates():
+    probabilities = np.full((1, 8, 2), 0.5, "float32")
+    probabilities[..., 0], probabilities[..., 1] = 0.9, 0.1
+    real = np.ones((1, 8), bool)
+    routing = experts_choose(probabilities, real, 1.0, 1)
+    even = slot_metrics(routing, real)
+    weighed = slot_metrics(routing, real, weigh_by_gate=True)
+    np.testing.assert_allclose(even["expert_load"], [0.5, 0.5])
+    np.testing.assert_allclose(weighed["expert_load"], [0.9, 0.1], rtol=1e-6)
+    assert float(even["load_cv"]) == 0.0 < float(weighed["load_cv"])

@@ -1,0 +1,30 @@
+import pytest
+
+from sparse_mixer_tf.settings import SettingsError
+from sparse_mixer_tf.training import workdir as workdirs
+
+
+def test_a_new_and_an_empty_folder_hold_no_run(tmp_path):
+    assert workdirs.read_settings(tmp_path / "new") is None
+    assert workdirs.read_settings(tmp_path) is None
+    # What a start that was killed before it wrote its settings leaves behind.
+    (tmp_path / "run.flags").write_text("--seed=1\n")
+    assert workdirs.read_settings(tmp_path) is None
+
+
+def test_settings_come_back_and_a_folder_of_something_else_is_refused(tmp_path):
+    workdirs.write_settings(tmp_path / "run", {"model": {"d": 1}}, ["--d=1"])
+    assert workdirs.read_settings(tmp_path / "run") == {"model": {"d": 1}}
+    assert (tmp_path / "run/run.flags").read_text() == "--d=1\n"
+    with pytest.raises(SettingsError, match="holds something other than a run"):
+        workdirs.read_settings(tmp_path)
+    (tmp_path / "run/settings.json").write_text("{")
+    with pytest.raises(SettingsError, match="cannot be read"):
+        workdirs.read_settings(tmp_path / "run")
+
+
+def test_every_difference_is_told(tmp_path):
+    before = {"model": {"d": 1, "same": 2}, "seed": 3}
+    workdirs.check_same(tmp_path, before, dict(before))
+    with pytest.raises(SettingsError, match=r"d was 1, now 5; seed was 3, now None\. Repeat"):
+        workdirs.check_same(tmp_path, before, {"model": {"d": 5, "same": 2}})

@@ -42,8 +42,8 @@ def start_from(workdir: str | Path, model: keras.Model) -> list[str]:
     source = Checkpoints(_checkpoints(workdir, "init_checkpoint"), {})
     step = _best_step(source, workdir, "init_checkpoint")
     saved = {n: a for n, a in source.arrays(step).items() if n.startswith("model/")}
-    ours = named({"model": model.variables})
-    encoder = named({"model": model.backbone.variables})
+    ours = named({"model": model.weights})
+    encoder = named({"model": model.backbone.weights})
     for name in sorted(encoder):
         there, here = (saved[name].shape if name in saved else None), tuple(ours[name].shape)
         if there != here:

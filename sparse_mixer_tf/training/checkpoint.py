@@ -17,9 +17,6 @@ from absl import logging
 from safetensors.numpy import load_file, save_file
 
 STATE, MANIFEST = "state.safetensors", "manifest.json"
-# Keras's random generators: named by their number in the process, and not what dropout is drawn
-# from here, which is the seed, the step and the layer.
-_GENERATOR = "seed_generator_state"
 
 
 class CheckpointError(ValueError):
@@ -27,7 +24,7 @@ class CheckpointError(ValueError):
 
 
 def named(groups: Mapping[str, list]) -> dict:
-    """Keras variables by a unique name, `group/path`; states of random generators are left out.
+    """Keras variables by a unique name, `group/path`.
 
     Raises:
         CheckpointError: if two variables share a path, since one would overwrite the other.
@@ -35,8 +32,6 @@ def named(groups: Mapping[str, list]) -> dict:
     variables = {}
     for group, members in groups.items():
         for variable in members:
-            if variable.path.endswith(_GENERATOR):
-                continue
             name = f"{group}/{variable.path}"
             if name in variables:
                 raise CheckpointError(f"two variables are called {name}; name their layers apart")
@@ -163,8 +158,7 @@ class Checkpoints:
             manifest = json.loads((folder / MANIFEST).read_text())
             if _sha256(folder / STATE) != manifest["sha256"]:
                 raise ValueError("its checksum is wrong")
-            arrays = load_file(folder / STATE)
-            return manifest, {n: a for n, a in arrays.items() if not n.endswith(_GENERATOR)}
+            return manifest, load_file(folder / STATE)
         except (OSError, ValueError, KeyError) as error:
             logging.warning("checkpoint %s is damaged and not used: %s", folder, error)
             return None

@@ -29,6 +29,8 @@ SMALL = {
     ],
     "pipelines.prepare": ["--vocab_size=120"],
 }  # fmt: skip
+# Sizes and vocabulary are those of the run that is fine-tuned.
+FINETUNE = ["--train_epochs=0.01", "--evaluations=1", "--max_documents=60"]
 
 
 def _arguments(command: str, places: dict[str, str]) -> list[str]:
@@ -56,7 +58,9 @@ def test_the_commands_work_in_their_order(programs, tmp_path, shared):
     assert len(COMMANDS) >= 7
     for command in COMMANDS:
         module, *flags = _arguments(command, places)
-        if module in SMALL:
+        if any("configs/finetune" in flag for flag in flags):
+            flags += FINETUNE
+        elif module in SMALL:
             flags += SMALL[module]
         if module != "sparse_mixer_tf.predict" and "--noshow_batch" not in flags:
             flags.append(f"--cache_dir={programs.folder / 'readme_cache'}")

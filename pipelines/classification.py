@@ -5,7 +5,6 @@ As in pre-training, which example comes at which step is a pure function of (see
 
 import functools
 import hashlib
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from pipelines import (
     schema,
     stateless,
     vocabulary,
+    vocabulary_training,
 )
 from pipelines.documented_library import DocumentedLibrary
 from pipelines.errors import InputError
@@ -168,13 +168,8 @@ def open_data(
             f"{_listed(labels)}; score a task with the model's labels"
         )
     if words is None:
-        print(
-            f"training a {settings.vocab_type} vocabulary of {settings.vocab_size} on the "
-            "training texts",
-            file=sys.stderr,
-        )
         texts = dict.fromkeys(text for e in source.read("train") for text in e.texts)
-        words = vocabulary.train(texts, settings.vocab_size, settings.vocab_type)
+        words = vocabulary_training.train(texts, settings.vocab_size, settings.vocab_type)
     return LabelledData(source, settings, words, source.labels if labels is None else labels)
 
 

@@ -13,7 +13,14 @@ from pathlib import Path
 from absl import app, flags
 
 from pipelines import flags as data_flags
-from pipelines import sentences, sources, store_format, tokenising, vocabulary
+from pipelines import (
+    sentences,
+    sources,
+    store_format,
+    tokenising,
+    vocabulary,
+    vocabulary_training,
+)
 from pipelines.errors import InputError
 from pipelines.progress import Progress
 from pipelines.settings import DataSettings
@@ -94,10 +101,8 @@ def _given_vocabulary(settings: DataSettings) -> Vocabulary | None:
 
 def _train_vocabulary(settings: DataSettings, source: sources.Source) -> Vocabulary:
     sample = _sample(source)
-    size = sum(map(len, sample)) / 1e6
-    _say(f"training a {settings.vocab_type} vocabulary of {settings.vocab_size} on {size:.1f} MB")
     lines = (line for text in sample for line in sentences.split(text, settings.sentence_split))
-    return vocabulary.train(lines, settings.vocab_size, settings.vocab_type)
+    return vocabulary_training.train(lines, settings.vocab_size, settings.vocab_type)
 
 
 def _sample(source: sources.Source) -> list[str]:

@@ -29,7 +29,7 @@ class Progress:
 
     def __exit__(self, error_type, *_) -> None:
         if error_type is None:
-            self._show(1.0)
+            self.show(1.0)
         self._bar.close()
 
     def add(self, documents: int, characters: int, fraction: float) -> None:
@@ -42,11 +42,18 @@ class Progress:
         """
         self._documents += documents
         self._characters += characters
-        self._show(min(fraction, 1.0))
+        megabytes = self._characters / 1e6
+        speed = megabytes / max(time.monotonic() - self._start, 1e-9)
+        note = f"{self._documents:,} documents, {megabytes:,.1f} MB, {speed:.1f} MB/s"
+        self.show(min(fraction, 1.0), note)
 
-    def _show(self, fraction: float) -> None:
-        seconds = max(time.monotonic() - self._start, 1e-9)
-        speed = self._characters / 1e6 / seconds
-        text = f"{self._documents:,} documents, {self._characters / 1e6:,.1f} MB, {speed:.1f} MB/s"
-        self._bar.set_postfix_str(text, refresh=False)
+    def show(self, fraction: float, note: str | None = None) -> None:
+        """Moves the bar.
+
+        Args:
+            fraction: of the whole pass that is done now.
+            note: what to write beside it; the last one stays where None.
+        """
+        if note is not None:
+            self._bar.set_postfix_str(note, refresh=False)
         self._bar.update(max(0.0, fraction - self._bar.n))

@@ -22,7 +22,7 @@ _ROLE = re.compile(r":[\w:+-]+:`[~!]?([^`]*)`")
 _QUOTING = re.compile(r"``?([^`]+)``?_{0,2}|\*\*([^*]+)\*\*|(?<!\w)\*([^*\s][^*]*)\*(?!\w)")
 _URL = re.compile(r"<?https?://\S+>?")
 _BULLET = re.compile(r"^\s*(?:[-*+•]|\d+[.)]|\(\w\))\s+", re.MULTILINE)
-_SENTENCE_END = (".", "!", "?", '."', ".)", ".'")
+_SENTENCE_END = (".", "!", "?", ":", '."', ".)", ".'")
 _FEWEST_WORDS = 6
 # Letters, spaces and commas are 97% of edited prose; signatures and tables stay well below.
 _PROSE_SHARE = 0.87

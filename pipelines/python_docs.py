@@ -1,7 +1,8 @@
 """The embedded corpus: English prose from documentation that every installation carries.
 
 The reference pages of `pydoc_data.topics` and the docstrings of the standard library, numpy,
-tensorflow and keras, read from their source files without importing them.
+tensorflow and keras with their companion packages, read from their source files without importing
+them.
 """
 
 import ast
@@ -18,7 +19,13 @@ from pathlib import Path
 from pipelines import prose
 from pipelines.records import BadRecords, Document
 
-PACKAGES = ("numpy", "tensorflow", "keras")
+PACKAGES = {
+    "numpy": ("numpy",),
+    "tensorflow": ("tensorflow", "tensorflow_text", "tensorflow_datasets"),
+    "keras": ("keras", "keras_hub"),
+}
+# Where numpy keeps the docstrings of what it has compiled: calls of `add_newdoc(..., "text")`.
+_NUMPY_ADDED_DOCS = "_add_newdocs"
 # Tests, and folders that repeat the docstrings of others under a public name.
 _TEST_FOLDERS = frozenset(("test", "tests", "testing", "idle_test"))
 _OTHER_FOLDERS = frozenset(
@@ -31,7 +38,7 @@ class PythonDocs:
 
     No paragraph appears twice. The origin of a document is its library: `python` for the language
     reference, `stdlib`, `numpy`, `tensorflow` or `keras`. The first pass reads the source files, in
-    about 12 seconds of one core; the object keeps the 6.5 MB of text for further ones.
+    about 12 seconds of one core; the object keeps the 8 MB of text for further ones.
 
     Attributes:
         description: the versions of everything it is read from.
@@ -42,7 +49,8 @@ class PythonDocs:
     splits = ("train",)
 
     def __init__(self):
-        versions = [f"{name} {metadata.version(name)}" for name in PACKAGES if _folder(name)]
+        installed = [name for names in PACKAGES.values() for name in names if _folder(name)]
+        versions = [f"{name} {metadata.version(name)}" for name in installed]
         python = sys.version.split()[0]
         self.description = f"python_docs ({', '.join([f'python {python}', *versions])})"
         self.fraction_read = 0.0
@@ -80,7 +88,8 @@ def _pages() -> list[tuple[str, Callable[[], str]]]:
         texts = topics.topics
         pages += [("python", functools.partial(texts.get, name)) for name in sorted(texts)]
     folders = [("stdlib", Path(sysconfig.get_paths()["stdlib"]))]
-    folders += [(name, _folder(name)) for name in PACKAGES if _folder(name)]
+    for origin, names in PACKAGES.items():
+        folders += [(origin, _folder(name)) for name in names if _folder(name)]
     for origin, folder in folders:
         paths = [p for p in sorted(folder.rglob("*.py")) if not _is_skipped(p.relative_to(folder))]
         pages += [(origin, functools.partial(_docstrings, path)) for path in paths]
@@ -109,7 +118,7 @@ def _docstrings(path: Path) -> str:
     except (SyntaxError, ValueError):
         # Templates and fixtures of other Python versions are not modules.
         return ""
-    texts = []
+    texts = _added_docs(pending[0]) if path.stem.startswith(_NUMPY_ADDED_DOCS) else []
     while pending:
         body = pending.pop().body
         if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
@@ -121,3 +130,18 @@ def _docstrings(path: Path) -> str:
             if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
         ]
     return "\n\n".join(texts)
+
+
+def _added_docs(module: ast.Module) -> list[str]:
+    """The texts that a module hands to `add_newdoc`, in the order of the source."""
+    calls = [node.value for node in module.body if isinstance(node, ast.Expr)]
+    constants = [
+        argument
+        for call in calls
+        if isinstance(call, ast.Call)
+        for outer in call.args
+        for argument in ast.walk(outer)
+        if isinstance(argument, ast.Constant)
+    ]
+    texts = [c.value for c in constants if isinstance(c.value, str) and "\n" in c.value]
+    return [inspect.cleandoc(text) for text in texts]

@@ -1,10 +1,7 @@
-"""SentencePiece vocabularies: the special pieces by name, batches of text to ids, training."""
+"""SentencePiece vocabularies: the special pieces by name, batches of text to ids."""
 
-import functools
 import hashlib
-import io
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +16,6 @@ SPECIAL_PIECES = {
     "sep": ("[SEP]",),
     "mask": ("[MASK]",),
 }
-# The trainer splits its work, and so its floating point sums, by this number: it is a constant so
-# that a vocabulary is the same on every machine.
-_TRAINING_THREADS = 4
-_LONGEST_TRAINING_LINE = 4192
 
 
 class Vocabulary:
@@ -113,67 +106,3 @@ def load(path: str | Path) -> Vocabulary:
             f"--vocab_filepath={path}: {error.strerror}; give a SentencePiece .model file"
         ) from None
     return Vocabulary(model_bytes, str(path))
-
-
-def train(sentences: Iterable[str], size: int, model_type: str = "bpe") -> Vocabulary:
-    """Trains a vocabulary, deterministically.
-
-    Args:
-        sentences: text, one sentence or line each; read once.
-        size: number of pieces, special ones included.
-        model_type: "bpe" or "unigram".
-
-    Raises:
-        InputError: the text is too little for so many pieces.
-    """
-    model = io.BytesIO()
-    train_model = functools.partial(
-        sentencepiece.SentencePieceTrainer.train,
-        model_writer=model,
-        vocab_size=size,
-        model_type=model_type,
-        pad_id=0,
-        unk_id=1,
-        bos_id=-1,
-        eos_id=-1,
-        control_symbols=[SPECIAL_PIECES[role][0] for role in ("cls", "sep", "mask")],
-        character_coverage=0.9995,
-        num_threads=_TRAINING_THREADS,
-        max_sentence_length=_LONGEST_TRAINING_LINE,
-        shuffle_input_sentence=False,
-        minloglevel=2,
-    )
-    try:
-        train_model(sentence_iterator=_short_lines(sentences))
-    except RuntimeError as error:
-        raise _training_error(str(error), size) from None
-    return Vocabulary(model.getvalue(), "the trained model")
-
-
-def _short_lines(sentences: Iterable[str]) -> Iterator[str]:
-    """Breaks up what the trainer would skip in silence for its length."""
-    longest = _LONGEST_TRAINING_LINE // 4  # a character is four bytes at most
-    for sentence in sentences:
-        while len(sentence) > longest:
-            end = max(sentence.rfind(" ", 0, longest), 0) or longest
-            yield sentence[:end]
-            sentence = sentence[end:]
-        yield sentence
-
-
-def _training_error(message: str, size: int) -> InputError:
-    if "sentences_.empty" in message:
-        return InputError("there is no text to train a vocabulary from; is --dataset empty?")
-    most = re.search(r"value <= (\d+)", message)
-    if most:
-        return InputError(
-            f"--vocab_size={size} is more than the text supports; use at most {most.group(1)}, "
-            "or more text"
-        )
-    least = re.search(r"smaller than required_chars\.? ?\D*\d+ vs (\d+)", message)
-    if least:
-        return InputError(
-            f"--vocab_size={size} is less than the text has characters; use more than "
-            f"{least.group(1)}"
-        )
-    return InputError(f"--vocab_size={size}: training the vocabulary failed: {message.strip()}")

@@ -9,7 +9,7 @@ from pipelines.records import BadRecords
 
 def read_some(monkeypatch, modules):
     """The corpus of the language reference and a few modules, read as the whole would be."""
-    monkeypatch.setattr(python_docs, "PACKAGES", ())
+    monkeypatch.setattr(python_docs, "PACKAGES", {})
     everything = python_docs._pages()
     chosen = [p for p in everything if p[0] == "python" or Path(p[1].args[0]).stem in modules]
     monkeypatch.setattr(python_docs, "_pages", lambda: chosen)
@@ -49,3 +49,9 @@ def test_the_corpus_is_found_without_importing_the_libraries():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_docstrings_of_what_numpy_has_compiled_are_read_too():
+    pages = [r for origin, r in python_docs._pages() if origin == "numpy"]
+    added = [read for read in pages if read.args[0].stem == "_add_newdocs"]
+    assert added and "An array object represents a multidimensional, homogeneous" in added[0]()

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 import sentencepiece
 
-from pipelines import vocabulary
+from pipelines import vocabulary, vocabulary_training
 from pipelines.errors import InputError
 from tests.pipelines.conftest import made_up_document
 
 
 @pytest.fixture(scope="module", params=["bpe", "unigram"])
 def trained(request):
-    return vocabulary.train(map(made_up_document, range(100)), 120, request.param)
+    return vocabulary_training.train(map(made_up_document, range(100)), 120, request.param)
 
 
 def test_a_trained_vocabulary_has_the_size_and_the_special_pieces(trained):
@@ -24,13 +24,6 @@ def test_a_trained_vocabulary_has_the_size_and_the_special_pieces(trained):
     assert trained.normal_ids.tolist() == list(range(5, 120))
 
 
-@pytest.mark.parametrize("kind", ["bpe", "unigram"])
-def test_training_twice_gives_the_same_bytes(kind):
-    once, again = (vocabulary.train(map(made_up_document, range(50)), 120, kind) for _ in "12")
-    assert once.model_bytes == again.model_bytes
-    assert once.fingerprint == again.fingerprint
-
-
 def test_text_survives_encoding_and_decoding(trained):
     text = "River stone walks quietly."
     assert trained.decode(trained.encode_batch([text])[0]) == text
@@ -39,28 +32,6 @@ def test_text_survives_encoding_and_decoding(trained):
 def test_a_special_piece_in_the_text_is_not_read_as_one(trained):
     ids = trained.encode_batch(["river [MASK] stone [SEP]"])[0]
     assert not {trained.mask_id, trained.sep_id} & set(ids)
-
-
-def test_a_line_longer_than_the_trainer_takes_is_still_learnt_from():
-    one_line = " ".join(map(made_up_document, range(100)))
-    assert len(one_line) > 10_000
-    assert vocabulary.train([one_line], 120).size == 120
-
-
-@pytest.mark.parametrize("kind", ["bpe", "unigram"])
-def test_too_large_a_vocabulary_is_refused_with_the_greatest_size_that_works(kind):
-    text = [made_up_document(3)] * 3
-    with pytest.raises(InputError, match="--vocab_size=9000.*at most") as error:
-        vocabulary.train(text, 9000, kind)
-    most = int(str(error.value).split("at most ")[1].split(",")[0])
-    assert vocabulary.train(text, most, kind).size == most
-
-
-def test_too_small_a_vocabulary_and_no_text_are_refused():
-    with pytest.raises(InputError, match="--vocab_size=17.*characters"):
-        vocabulary.train([made_up_document(3)] * 20, 17)
-    with pytest.raises(InputError, match="no text"):
-        vocabulary.train([], 100)
 
 
 def test_a_missing_file_and_a_file_of_something_else_are_refused(tmp_path):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines import vocabulary
+from pipelines import vocabulary_training
 from pipelines.settings import DataSettings
 from sparse_mixer_tf.settings import ModelSettings, TrainingSettings
 from sparse_mixer_tf.tasks import Classification
@@ -18,7 +18,7 @@ NOUNS = ("river", "stone", "window", "garden", "letter", "paper", "engine", "bri
 @pytest.fixture(scope="module")
 def words():
     lines = [f"{a} {b} {c}" for a in NOUNS for b in NOUNS for c in NOUNS]
-    return vocabulary.train(lines, 60)
+    return vocabulary_training.train(lines, 60)
 
 
 def _dataset(folder, labels) -> DataSettings:

@@ -1,0 +1,114 @@
+"""Training a SentencePiece vocabulary, with a progress bar, in a process of its own.
+
+The trainer tells how far it is in its log alone, which it writes straight to the standard error of
+its process; here that log is read.
+"""
+
+import math
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+
+from pipelines import fit_vocabulary
+from pipelines.errors import InputError
+from pipelines.progress import Progress
+from pipelines.vocabulary import Vocabulary
+
+# BPE adds pieces until there are enough; unigram begins with too many and prunes.
+_PIECES = re.compile(r"\b(?:merges|size)=(\d+)")
+
+
+def train(sentences: Iterable[str], size: int, model_type: str = "bpe") -> Vocabulary:
+    """Trains a vocabulary, deterministically.
+
+    Args:
+        sentences: text, one sentence or line each; read once.
+        size: number of pieces, special ones included.
+        model_type: "bpe" or "unigram".
+
+    Raises:
+        InputError: the text is too little for so many pieces.
+    """
+    trainer = subprocess.Popen(
+        [sys.executable, fit_vocabulary.__file__, str(size), model_type],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    with trainer, Progress(f"training a {model_type} vocabulary of {size}") as progress:
+        log = _Log(size, model_type, progress)
+        follower = threading.Thread(target=log.follow, args=(trainer.stderr,), daemon=True)
+        follower.start()
+        try:
+            for line in _short_lines(sentences):
+                trainer.stdin.write(line.replace("\n", " ").encode() + b"\n")
+            trainer.stdin.close()
+        except BrokenPipeError:
+            pass  # the log says why it ended
+        except BaseException:
+            trainer.kill()
+            raise
+        model = trainer.stdout.read()
+        follower.join()
+        if trainer.wait():
+            raise _training_error(log.last_lines(), size)
+    return Vocabulary(model, "the trained model")
+
+
+class _Log:
+    """The trainer's log, read as it is written."""
+
+    def __init__(self, size: int, model_type: str, progress: Progress):
+        self._size, self._grows, self._progress = size, model_type == "bpe", progress
+        self._first, self._lines = None, []
+
+    def follow(self, stream) -> None:
+        for raw in stream:
+            line = raw.decode(errors="replace").strip()
+            self._lines = [*self._lines[-4:], line]
+            counted = _PIECES.search(line)
+            if counted:
+                self._show(int(counted[1]))
+
+    def last_lines(self) -> str:
+        return " ".join(self._lines)
+
+    def _show(self, pieces: int) -> None:
+        if self._first is None:
+            self._first = pieces
+        # Each pruning takes the same share away, so its time goes with the logarithm.
+        excess = math.log(max(pieces / self._size, 1.0))
+        whole = math.log(max(self._first / self._size, 1.0)) or 1.0
+        fraction = pieces / self._size if self._grows else 1.0 - excess / whole
+        self._progress.show(min(fraction, 1.0), f"{pieces:,} pieces")
+
+
+def _short_lines(sentences: Iterable[str]) -> Iterator[str]:
+    """Breaks up what the trainer would skip in silence for its length."""
+    longest = fit_vocabulary.LONGEST_LINE // 4  # a character is four bytes at most
+    for sentence in sentences:
+        while len(sentence) > longest:
+            end = max(sentence.rfind(" ", 0, longest), 0) or longest
+            yield sentence[:end]
+            sentence = sentence[end:]
+        yield sentence
+
+
+def _training_error(message: str, size: int) -> InputError:
+    if "sentences_.empty" in message:
+        return InputError("there is no text to train a vocabulary from; is --dataset empty?")
+    most = re.search(r"value <= (\d+)", message)
+    if most:
+        return InputError(
+            f"--vocab_size={size} is more than the text supports; use at most {most.group(1)}, "
+            "or more text"
+        )
+    least = re.search(r"smaller than required_chars\.? ?\D*\d+ vs (\d+)", message)
+    if least:
+        return InputError(
+            f"--vocab_size={size} is less than the text has characters; use more than "
+            f"{least.group(1)}"
+        )
+    return InputError(f"--vocab_size={size}: training the vocabulary failed: {message.strip()}")

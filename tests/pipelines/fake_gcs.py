@@ -1,0 +1,126 @@
+"""A Google Cloud Storage of local folders, which TensorFlow's own `gs://` client talks to.
+
+TensorFlow's client knows no other address than googleapis.com, so the server plays the HTTPS proxy
+too: whatever host the client asks it to connect to, it answers itself, under a certificate that
+`CURL_CA_BUNDLE` makes the client trust.
+"""
+
+import contextlib
+import http.server
+import json
+import shutil
+import ssl
+import subprocess
+import threading
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+
+HOSTS = ("www.googleapis.com", "storage.googleapis.com")
+
+
+@contextlib.contextmanager
+def serve(root: Path, scratch: Path) -> Iterator[dict[str, str]]:
+    """Serves `root/BUCKET/...` as `gs://BUCKET/...`, to be read.
+
+    Yields:
+        The environment in which a process sees it.
+    """
+    certificate, key = scratch / "certificate.pem", scratch / "key.pem"
+    names = ",".join(f"DNS:{host}" for host in HOSTS)
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    command += ["-subj", "/CN=fake", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(
+        [*command, "-addext", f"subjectAltName={names}"], check=True, capture_output=True
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server.daemon_threads = True
+    server.root, server.tls = root, context
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    proxy = f"http://127.0.0.1:{server.server_address[1]}"
+    try:
+        yield {
+            "https_proxy": proxy,
+            "CURL_CA_BUNDLE": str(certificate),
+            # No credentials are looked for, on this machine or on the network.
+            "NO_GCE_CHECK": "true",
+            "no_proxy": "",
+        }
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def has_openssl() -> bool:
+    return shutil.which("openssl") is not None
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def do_CONNECT(self):
+        self.send_response(200)
+        self.end_headers()
+        self.connection = self.server.tls.wrap_socket(self.connection, server_side=True)
+        self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb")
+        self.close_connection = False
+
+    def do_GET(self):
+        url = urllib.parse.urlsplit(self.path)
+        query = dict(urllib.parse.parse_qsl(url.query))
+        if not url.path.startswith("/storage/v1/b/"):
+            return self._content(self.server.root / urllib.parse.unquote(url.path).lstrip("/"))
+        bucket, *rest = url.path.removeprefix("/storage/v1/b/").split("/", 2)
+        folder = self.server.root / bucket
+        if rest == ["o"]:
+            return self._answer(_listing(folder, query.get("prefix", ""), "delimiter" in query))
+        path = folder / urllib.parse.unquote(rest[1]) if rest else folder
+        if not (path.is_file() if rest else path.is_dir()):
+            return self._send(404, b"{}")
+        return self._answer(_object(folder, path) if rest else {"name": bucket})
+
+    def _content(self, path: Path):
+        if not path.is_file():
+            return self._send(404, b"")
+        content = path.read_bytes()
+        first, last = self.headers["Range"].removeprefix("bytes=").split("-")
+        part = content[int(first) : int(last) + 1]
+        return self._send(206 if part else 416, part)
+
+    def _answer(self, value: dict):
+        return self._send(200, json.dumps(value).encode())
+
+    def _send(self, status: int, body: bytes):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+        self.wfile.flush()
+
+
+def _object(folder: Path, path: Path) -> dict:
+    facts = path.stat()
+    return {
+        "name": str(path.relative_to(folder)),
+        "size": str(facts.st_size),
+        "generation": str(facts.st_mtime_ns),
+        "updated": "2020-01-01T00:00:00.000Z",
+    }
+
+
+def _listing(folder: Path, prefix: str, one_level: bool) -> dict:
+    names = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+    names = [name for name in names if name.startswith(prefix)]
+    if not one_level:
+        return {"items": [_object(folder, folder / name) for name in names]}
+    here = [name for name in names if "/" not in name[len(prefix) :]]
+    deeper = {prefix + name[len(prefix) :].split("/")[0] + "/" for name in names}
+    return {
+        "items": [_object(folder, folder / name) for name in here],
+        "prefixes": sorted(deeper - {f"{name}/" for name in here}),
+    }

@@ -67,6 +67,28 @@ def classification_batch(
     }
 
 
+def causal_batch(
+    settings: DataSettings, batch_size: int, evaluation: bool = False
+) -> dict[str, ArraySpec]:
+    """What a batch of a causal language model holds, with block = block_size.
+
+    * token_ids: int32 [batch, block]; a row goes on where it stopped in the batch before.
+    * targets: int32 [batch, block]; the token behind each.
+    * starts_anew: bool [batch]; True where a row does not go on, so its memory must be emptied.
+    * target_weights: float32 [batch, block]; 1 on the targets that count, else 0; in an evaluation
+      only.
+    """
+    block = (batch_size, settings.block_size)
+    schema = {
+        "token_ids": ArraySpec(block, np.dtype("int32")),
+        "targets": ArraySpec(block, np.dtype("int32")),
+        "starts_anew": ArraySpec((batch_size,), np.dtype("bool")),
+    }
+    if evaluation:
+        schema["target_weights"] = ArraySpec(block, np.dtype("float32"))
+    return schema
+
+
 def check(batch: Mapping[str, Any], schema: Mapping[str, ArraySpec]) -> None:
     """Checks a batch of arrays or tensors.
 

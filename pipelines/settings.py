@@ -9,6 +9,7 @@ VOCAB_TYPES = ("bpe", "unigram")
 PAIR_OBJECTIVES = ("order", "next", "none")
 SENTENCE_SPLITS = ("sentences", "lines")
 TRUNCATIONS = ("longest", "right")
+TOKENIZERS = ("sentencepiece", "byte", "character", "word")
 
 
 def _setting(default, help_text: str, choices: tuple[str, ...] = ()):
@@ -26,9 +27,12 @@ class DataSettings:
     dataset: str = _setting(
         "python_docs",
         "python_docs, a path or glob of .txt and .jsonl files, or a TFDS name; to classify, "
-        "python_docs, a .tsv, .csv or .jsonl file, or a task such as glue/cola.",
+        "python_docs, a .tsv, .csv or .jsonl file, or a task such as glue/cola; for a language "
+        "model also enwik8, text8, wikitext-2 or wikitext-103, whose files lie in --data_dir.",
     )
-    data_dir: str | None = _setting(None, "Where prepared TFDS data lie; gs:// is fine.")
+    data_dir: str | None = _setting(
+        None, "Where prepared TFDS data lie, gs:// is fine, or the files of enwik8 and its like."
+    )
     cache_dir: str | None = _setting(
         None, "Where prepared tokens are kept; by default ~/.cache/sparse_mixer_tf."
     )
@@ -74,6 +78,24 @@ class DataSettings:
         "or, as the original does, the right end of them all.",
         TRUNCATIONS,
     )
+    tokenizer: str = _setting(
+        "sentencepiece",
+        "What a symbol of a language model's text is: a piece of a SentencePiece vocabulary, a "
+        "byte, a character, or a word.",
+        TOKENIZERS,
+    )
+    block_size: int = _setting(512, "Tokens of each row that a language model reads in a step.")
+    eval_stride: int | None = _setting(
+        None,
+        "Score a language model on windows of so many tokens, each read behind --eval_context "
+        "others from empty memory, so that the result does not depend on the batch size; without "
+        "it a row reads on from the memory of its last block.",
+    )
+    eval_context: int | None = _setting(
+        None,
+        "With --eval_stride: every token is scored behind at least so many others, as far as the "
+        "text has them; by default --block_size.",
+    )
     mark_spans: bool = _setting(
         True, "Classifying: show in the text which words WiC and WSC ask about."
     )
@@ -87,6 +109,16 @@ class DataSettings:
             self._at_least("max_documents", 2, "leave it out to read the whole source")
         if self.max_train_examples is not None:
             self._at_least("max_train_examples", 1, "leave it out to train on all")
+        self._at_least("block_size", 1, "use 128 or 512")
+        if self.eval_stride is not None:
+            self._at_least("eval_stride", 1, "leave it out, or use --block_size")
+        if self.eval_context is not None:
+            self._at_least("eval_context", 0, "leave it out, or use the model's attention span")
+            if self.eval_stride is None:
+                raise InputError(
+                    f"--eval_context={self.eval_context} needs --eval_stride, the number of "
+                    f"tokens scored behind it; add --eval_stride={self.block_size}"
+                )
         self._fraction("masking_rate", 0.15)
         self._fraction("validation_fraction", 0.02)
         self._proportions()

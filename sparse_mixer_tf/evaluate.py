@@ -4,6 +4,7 @@ python -m sparse_mixer_tf.evaluate --workdir=runs/quickstart
 python -m sparse_mixer_tf.evaluate --workdir=runs/quickstart --dataset='texts/*.txt'
 python -m sparse_mixer_tf.evaluate --workdir=runs/rte --dataset=super_glue/axb
 python -m sparse_mixer_tf.evaluate --workdir=runs/glue --benchmark=glue --predictions=submission
+python -m sparse_mixer_tf.evaluate --workdir=runs/brainformer --full_eval_mode --eval_stride=256
 """
 
 import dataclasses
@@ -25,6 +26,9 @@ flags.DEFINE_list("split", [], "Splits to score; by default those that are held 
 flags.DEFINE_string(
     "predictions", None, "Folder for the predictions on test splits, as leaderboards want them."
 )
+flags.DEFINE_bool(
+    "full_eval_mode", False, "Language model: score the whole validation and the whole test split."
+)
 FLAGS = flags.FLAGS
 
 
@@ -42,21 +46,49 @@ def main() -> int:
         for path in write_predictions(task, Path(FLAGS.predictions)):
             print(path)
         return command_line.DONE
-    metrics, samples = score(task, FLAGS.eval_steps, tuple(FLAGS.split))
-    print("\n".join(task.sample_lines(samples)))
-    print(evaluation_line(step, metrics))
-    result = {"step": step, "dataset": task.data_settings.dataset}
-    result |= {"split": ",".join(FLAGS.split) or "validation"} | metrics
-    write_atomically(workdir / "evaluation.json", json.dumps(result, indent=1) + "\n")
+    results = []
+    for splits in _splits():
+        metrics, samples = score(task, FLAGS.eval_steps, splits)
+        print("\n".join(task.sample_lines(samples)))
+        name = ",".join(splits) or "validation"
+        print(f"{name}: {evaluation_line(step, metrics)}")
+        results.append(
+            {"step": step, "dataset": task.data_settings.dataset, "split": name} | metrics
+        )
+    content = results if FLAGS.full_eval_mode else results[0]
+    write_atomically(workdir / "evaluation.json", json.dumps(content, indent=1) + "\n")
     return command_line.DONE
 
 
+def _splits() -> list[tuple[str, ...]]:
+    """What to score, one result each."""
+    if not FLAGS.full_eval_mode:
+        return [tuple(FLAGS.split)]
+    if FLAGS.split or FLAGS.eval_steps:
+        raise SettingsError(
+            "--full_eval_mode scores validation and test whole; leave out --split and --eval_steps"
+        )
+    return [("validation",), ("test",)]
+
+
 def _data_settings(workdir: Path, trained_on: DataSettings) -> DataSettings:
-    """The data of the run, or others, which are then tokenised in the run's vocabulary."""
-    places = ("data_dir", "cache_dir", "text_fields", "label_field")
+    """The data of the run, or others, which are then tokenised in the run's vocabulary.
+
+    How a language model is scored may change as well.
+    """
+    places = (
+        "data_dir",
+        "cache_dir",
+        "text_fields",
+        "label_field",
+        "eval_stride",
+        "eval_context",
+    )
     given = {name: FLAGS[name].value for name in places if FLAGS[name].present}
     if FLAGS["dataset"].present:
-        given |= {"dataset": FLAGS.dataset, "vocab_filepath": str(workdir / VOCABULARY)}
+        given |= {"dataset": FLAGS.dataset}
+        if (workdir / VOCABULARY).exists():
+            given |= {"vocab_filepath": str(workdir / VOCABULARY)}
     return dataclasses.replace(trained_on, **given)
 
 

@@ -85,7 +85,9 @@ def data_settings() -> DataSettings:
     if "max_seq_length" in start and not FLAGS["max_seq_length"].present:
         FLAGS.max_seq_length = start["max_seq_length"]
     if FLAGS.init_checkpoint is not None and FLAGS.vocab_filepath is None:
-        FLAGS.vocab_filepath = str(Path(FLAGS.init_checkpoint) / VOCABULARY)
+        theirs = Path(FLAGS.init_checkpoint) / VOCABULARY
+        # A language model of bytes, characters or words has no such file.
+        FLAGS.vocab_filepath = str(theirs) if theirs.exists() else None
     return pipelines.flags.from_flags()
 
 

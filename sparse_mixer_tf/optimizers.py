@@ -1,4 +1,4 @@
-"""AdamW as the original trains with, and the learning rate over the steps."""
+"""The optimizers that the originals train with, and the learning rate over the steps."""
 
 import math
 
@@ -44,6 +44,75 @@ def adamw(learning_rate, weight_decay: float = 0.01, decay_all_weights: bool = F
     if not decay_all_weights:
         optimizer.exclude_from_weight_decay(var_names=NORM_AND_BIAS)
     return optimizer
+
+
+@keras.saving.register_keras_serializable(package="sparse_mixer_tf")
+class Adagrad(keras.optimizers.Optimizer):
+    """Adagrad that lowers the rate of a weight whose gradient is large.
+
+    Where the norm of a weight's gradient is above `max_tensor_norm`, its rate is scaled down by the
+    excess; the accumulator takes the gradient as it is. It begins at 0, epsilon stands outside the
+    root: Keras's own begins at 0.1.
+
+    Args:
+        learning_rate: a number or a schedule.
+        max_tensor_norm: see above; None never scales.
+
+    References:
+        [Adaptive attention span](https://arxiv.org/abs/1905.07799), whose training this is.
+    """
+
+    EPSILON = 1e-10
+
+    def __init__(self, learning_rate=0.03, max_tensor_norm: float | None = None, **kwargs):
+        kwargs.setdefault("name", "adagrad")
+        super().__init__(learning_rate, **kwargs)
+        self.max_tensor_norm = max_tensor_norm
+
+    def build(self, variables):
+        if not self.built:
+            super().build(variables)
+            self.accumulators = [
+                self.add_variable_from_reference(v, "accumulator") for v in variables
+            ]
+
+    def update_step(self, gradient, variable, learning_rate):
+        gradient = ops.cast(gradient, variable.dtype)
+        rate = ops.cast(learning_rate, variable.dtype)
+        if self.max_tensor_norm is not None:
+            norm = ops.sqrt(ops.sum(ops.square(gradient)))
+            rate = rate * ops.minimum(1.0, self.max_tensor_norm / (norm + self.EPSILON))
+        accumulator = self.accumulators[self._get_variable_index(variable)]
+        self.assign_add(accumulator, ops.square(gradient))
+        self.assign_sub(variable, rate * gradient / (ops.sqrt(accumulator) + self.EPSILON))
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "max_tensor_norm": self.max_tensor_norm}
+
+
+def make_optimizer(
+    name: str,
+    learning_rate,
+    weight_decay: float = 0.01,
+    decay_all_weights: bool = False,
+    momentum: float = 0.0,
+    max_tensor_norm: float | None = None,
+) -> keras.optimizers.Optimizer:
+    """The optimizer of a name, with the constants of the originals.
+
+    Args:
+        name: `adamw`, `adam` (without weight decay), `adagrad` or `sgd`.
+        learning_rate: a number or a schedule.
+        weight_decay: of `adamw`.
+        decay_all_weights: `adamw` decays biases and LayerNorms too.
+        momentum: of `sgd`.
+        max_tensor_norm: of `adagrad`.
+    """
+    if name == "adagrad":
+        return Adagrad(learning_rate, max_tensor_norm)
+    if name == "sgd":
+        return keras.optimizers.SGD(learning_rate, momentum=momentum)
+    return adamw(learning_rate, weight_decay if name == "adamw" else 0.0, decay_all_weights)
 
 
 def warmup_factor(step, warmup_steps: int):

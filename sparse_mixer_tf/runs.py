@@ -10,7 +10,7 @@ from sparse_mixer_tf.settings import ModelSettings, SettingsError, TrainingSetti
 from sparse_mixer_tf.tasks import TASKS
 from sparse_mixer_tf.tasks.task import Task
 from sparse_mixer_tf.training import workdir as workdirs
-from sparse_mixer_tf.training.checkpoint import Checkpoints, named
+from sparse_mixer_tf.training.checkpoint import CheckpointError, Checkpoints, named
 from sparse_mixer_tf.training.workdir import VOCABULARY
 
 
@@ -64,7 +64,42 @@ def start_from(workdir: str | Path, model: keras.Model) -> list[str]:
     ]
 
 
-def check_vocabulary(workdir: str | Path, words: vocabulary.Vocabulary) -> None:
+def fork(place: str, variables: dict, words: vocabulary.Vocabulary, train_steps: int) -> dict:
+    """Restores a checkpoint of another run with everything it holds, for a new run to go on from.
+
+    Args:
+        place: `WORKDIR@STEP`.
+        variables: everything that a checkpoint of the new run holds.
+
+    Returns:
+        The checkpoint's manifest.
+
+    Raises:
+        SettingsError: there is no such checkpoint, or it is of another model or vocabulary.
+    """
+    workdir, _, step = place.rpartition("@")
+    if not workdir or not step.isdigit():
+        raise SettingsError(f"--fork_from={place} is not of the form WORKDIR@STEP, as runs/a@1000")
+    source = Checkpoints(_checkpoints(workdir, "fork_from"), variables)
+    if int(step) not in source.steps():
+        there = ", ".join(map(str, source.steps())) or "none"
+        raise SettingsError(
+            f"--fork_from={place}: {workdir} has checkpoints of these steps: {there}"
+        )
+    if int(step) >= train_steps:
+        raise SettingsError(
+            f"--fork_from={place} leaves no step of --train_steps={train_steps}; give more"
+        )
+    check_vocabulary(workdir, words, "fork_from")
+    try:
+        return source.restore(int(step))
+    except CheckpointError as error:
+        raise SettingsError(f"--fork_from={place}: {error}; its sizes must be the same") from None
+
+
+def check_vocabulary(
+    workdir: str | Path, words: vocabulary.Vocabulary, flag: str = "init_checkpoint"
+) -> None:
     """Checks that a run was trained with this vocabulary.
 
     Raises:
@@ -73,8 +108,8 @@ def check_vocabulary(workdir: str | Path, words: vocabulary.Vocabulary) -> None:
     theirs = workdirs.read_settings(Path(workdir))["vocabulary_fingerprint"]
     if theirs != words.fingerprint:
         raise SettingsError(
-            f"--init_checkpoint={workdir} was trained with vocabulary {theirs[:12]}, not with "
-            f"{words.fingerprint[:12]}; leave out --vocab_filepath to take the checkpoint's"
+            f"--{flag}={workdir} was trained with vocabulary {theirs[:12]}, not with "
+            f"{words.fingerprint[:12]}; --vocab_filepath={Path(workdir) / VOCABULARY} is its own"
         )
 
 
@@ -92,9 +127,11 @@ def open_run(workdir: str | Path) -> tuple[Task, dict, int]:
         TrainingSettings.from_json(facts["training"]),
         DataSettings(**facts["data"] | facts["places"]),
     )
-    task.restore(vocabulary.load(Path(workdir) / VOCABULARY), facts)
+    task.restore(task.read_vocabulary(Path(workdir) / task.vocabulary_file), facts)
     task.build()
-    return task, facts, load_weights(workdir, task.model)
+    step = load_weights(workdir, task.model)
+    task.static_choices(step)
+    return task, facts, step
 
 
 def _checkpoints(workdir: str | Path, flag: str) -> Path:

@@ -49,5 +49,6 @@ def write_predictions(task: Classification, folder: Path) -> list[Path]:
 
 
 def _sums(task: Task, held_out) -> dict:
-    step = EvaluationStep(task.evaluation_sums, tf.distribute.get_strategy())
+    strategy = tf.distribute.get_strategy()
+    step = EvaluationStep(task.evaluation_sums, strategy, initial_memory=task.initial_memory)
     return evaluation_sums(held_out, step)

@@ -89,6 +89,9 @@ class ModelSettings(Checked):
     mask_padding_in_mixing: bool = setting(
         False, "Zero padding before mixing; the original mixes it in."
     )
+    mask_padded_queries: bool = setting(
+        False, "Attention: padding attends to everything evenly, as in the original."
+    )
     num_experts: int = setting(16, "Experts of each g sublayer.", least=0)
     expert_d_ff: int | None = setting(
         None, "Hidden width of each expert; d_ff if not given.", least=1
@@ -124,6 +127,47 @@ class ModelSettings(Checked):
         "How tokens reach their experts: index gathers or one-hot products.",
         ("gather", "einsum"),
     )
+    gate: str = setting(
+        "softmax",
+        "What the chosen experts are weighed with, where tokens choose: their share in a softmax "
+        "over all experts, a softmax over those chosen, or another gate by name.",
+        ("softmax", "top_k", "noisy_top_k", "switch", "gshard", "frozen_random"),
+    )
+    first_selected_experts: int | None = setting(
+        None,
+        "Experts a token chooses at the start; grows to --num_selected_experts over the run.",
+        least=1,
+    )
+    norm: str = setting(
+        "post", "LayerNorm behind each residual sum, or before each sublayer.", ("post", "pre")
+    )
+    activation: str = setting(
+        "gelu", "Of the feed-forwards' hidden layers.", ("gelu", "relu", "gated_gelu")
+    )
+    initializer: str = setting(
+        "normal",
+        "Initial weights: normal of standard deviation 0.02, or those of PyTorch's layers.",
+        ("normal", "torch"),
+    )
+    attn_span: int = setting(512, "Language model: tokens back that attention sees.", least=1)
+    attend_to_self: bool = setting(
+        False, "Language model: a token sees itself too; the original's does not."
+    )
+    adapt_span: bool = setting(
+        False, "Language model: each head learns how much of the span it sees."
+    )
+    adapt_span_loss: float = setting(
+        0.0, "Language model: weight of the learned spans, in tokens, in the loss.", least=0
+    )
+    adapt_span_ramp: int = setting(
+        32, "Language model: tokens over which a learned span ends.", least=1
+    )
+    adapt_span_init: float = setting(
+        0.0,
+        "Language model: learned span at the start, as a share of --attn_span.",
+        least=0,
+        most=1,
+    )
 
     def __post_init__(self):
         super().__post_init__()
@@ -147,7 +191,7 @@ class ModelSettings(Checked):
 class TrainingSettings(Checked):
     """What is optimised and how: a change to any of these changes the result."""
 
-    task: str = setting("pretrain", "What to train for.", ("pretrain", "classify"))
+    task: str = setting("pretrain", "What to train for.", ("pretrain", "classify", "causal_lm"))
     train_batch_size: int = setting(64, "Sequences in one optimizer step, all replicas.", least=1)
     eval_batch_size: int = setting(64, "Sequences in one evaluation step.", least=1)
     gradient_accumulation_steps: int = setting(
@@ -170,7 +214,14 @@ class TrainingSettings(Checked):
         "What follows the warm-up; linear and cosine end at zero.",
         ("linear", "cosine", "rsqrt", "rsqrt_normalized", "constant"),
     )
-    optimizer: str = setting("adamw", "Optimizer.", ("adamw",))
+    optimizer: str = setting("adamw", "Optimizer.", ("adamw", "adam", "adagrad", "sgd"))
+    momentum: float = setting(0.0, "Momentum of sgd.", least=0, most=0.9999)
+    max_tensor_norm: float | None = setting(
+        None,
+        "Adagrad: the rate of a weight whose gradient norm is above this is scaled down by the "
+        "excess, as the original Brainformer's --grad-clip does.",
+        least=1e-12,
+    )
     weight_decay: float = setting(0.01, "Decoupled weight decay, times the learning rate.", least=0)
     decay_all_weights: bool = setting(
         False, "Decay biases and LayerNorms too, as the original does."
@@ -195,6 +246,23 @@ class TrainingSettings(Checked):
                 f"{self.train_steps}; use {max(self.train_steps // 10, 1)}"
             )
 
+    def extends(self, earlier: "TrainingSettings") -> bool:
+        """Whether training with these only goes on where training with `earlier` ends."""
+        if (self.train_epochs is None) != (earlier.train_epochs is None):
+            return False
+        longer = self.train_steps >= earlier.train_steps and (
+            self.train_epochs is None or self.train_epochs >= earlier.train_epochs
+        )
+        # Only these rates know nothing of the last step.
+        steady = self.learning_rate_decay in ("rsqrt", "rsqrt_normalized", "constant")
+        ends = {"train_steps": self.train_steps, "train_epochs": self.train_epochs}
+        return (
+            longer
+            and steady
+            and self.warmup_proportion is None
+            and dataclasses.replace(earlier, **ends) == self
+        )
+
     def scheduled(self, num_train_examples: int) -> "TrainingSettings":
         """These settings with epochs and shares counted out in steps."""
         steps = self.train_steps
@@ -210,11 +278,17 @@ class TrainingSettings(Checked):
 
 @dataclass(frozen=True)
 class RunSettings(Checked):
-    """Where a run lives and how often it reports: none of it changes the result."""
+    """Where a run lives, how often it reports, what it does when something fails.
+
+    None of it changes the result of a run in which nothing fails.
+    """
 
     strategy: str = setting(
-        "auto", "Devices to train on; auto takes every GPU.", ("auto", "one_device", "mirrored")
+        "auto",
+        "Devices to train on; auto takes the --tpu, the workers of TF_CONFIG, or every GPU.",
+        ("auto", "one_device", "mirrored", "multi_worker", "tpu"),
     )
+    tpu: str | None = setting(None, "The TPU: local on a TPU VM, its name, or grpc://address.")
     virtual_devices: int = setting(0, "Split the CPU into this many devices.", least=0)
     eval_every: int = setting(1000, "Steps between evaluations.", least=1)
     evaluations: int | None = setting(
@@ -226,6 +300,26 @@ class RunSettings(Checked):
     checkpoint_every: int = setting(1000, "Steps between checkpoints.", least=1)
     checkpoints_to_keep: int = setting(2, "Newest checkpoints kept, besides the best.", least=1)
     log_every: int = setting(100, "Steps between progress lines.", least=1)
+    fork_from: str | None = setting(
+        None,
+        "WORKDIR@STEP: a new run that goes on from a checkpoint of another, with other flags; "
+        "weights, optimizer and data position are its.",
+    )
+    on_nonfinite: str = setting(
+        "stop",
+        "An update whose loss or gradients are not finite is never applied: stop, or go on.",
+        ("stop", "skip"),
+    )
+    on_spike: str = setting(
+        "off",
+        "An update whose loss or gradient norm stands far out from the last 100: apply it, skip "
+        "it, or go back to the last checkpoint and on with the batches after it.",
+        ("off", "skip", "rollback"),
+    )
+    max_skips_in_a_row: int = setting(
+        10, "Stop when more updates in a row than this were skipped.", least=0
+    )
+    max_rollbacks: int = setting(3, "Stop when a run needs more rollbacks than this.", least=0)
 
     def scheduled(self, train_steps: int) -> "RunSettings":
         """These settings with the evaluations counted out in steps."""

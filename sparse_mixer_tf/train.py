@@ -3,24 +3,32 @@
 python -m sparse_mixer_tf.train --flagfile=configs/quickstart.flags --workdir=runs/quickstart
 """
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
-import numpy as np
 import tensorflow as tf
 from absl import flags
 
 import sparse_mixer_tf.flags as package_flags
 from sparse_mixer_tf import command_line, optimizers, reports, sweep
-from sparse_mixer_tf.runs import check_vocabulary, start_from
-from sparse_mixer_tf.settings import check_batch
+from sparse_mixer_tf.runs import check_vocabulary, fork, start_from
+from sparse_mixer_tf.settings import SettingsError, TrainingSettings, check_batch
 from sparse_mixer_tf.tasks import TASKS
+from sparse_mixer_tf.tasks.task import Task
 from sparse_mixer_tf.training import workdir as workdirs
-from sparse_mixer_tf.training.checkpoint import Checkpoints, named
+from sparse_mixer_tf.training.checkpoint import CheckpointError, Checkpoints, named
+from sparse_mixer_tf.training.cluster import Agreement, from_environment
+from sparse_mixer_tf.training.distributed_input import distributed
 from sparse_mixer_tf.training.evaluation import evaluation_sums
+from sparse_mixer_tf.training.health import new_history
 from sparse_mixer_tf.training.loop import Loop
+from sparse_mixer_tf.training.memory import carried_memory
+from sparse_mixer_tf.training.saver import Saver
 from sparse_mixer_tf.training.step import EvaluationStep, TrainStep
 from sparse_mixer_tf.training.strategy import make_strategy
+from sparse_mixer_tf.training.watch import TrainingStopped, Watch
 
 FLAGS = flags.FLAGS
 # Where things lie does not change the result; what they hold is in the fingerprints.
@@ -28,6 +36,23 @@ PLACES = ("data_dir", "cache_dir", "vocab_filepath", "max_bad_records")
 
 
 def main() -> int:
+    try:
+        return train()
+    except (CheckpointError, TrainingStopped) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return command_line.FAILED
+    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError) as error:
+        if from_environment().size == 1:
+            raise
+        print(
+            f"error: another worker is gone ({type(error).__name__}); run the same command on all "
+            "workers again to continue",
+            file=sys.stderr,
+        )
+        return command_line.FAILED
+
+
+def train() -> int:
     # What was asked for, checked before anything expensive.
     package_flags.require("workdir")
     workdir = Path(FLAGS.workdir)
@@ -40,18 +65,23 @@ def main() -> int:
         "training": training.to_json(),
         "data": {k: v for k, v in vars(data_settings).items() if k not in PLACES},
         "init_checkpoint": FLAGS.init_checkpoint,
+        "fork_from": run.fork_from,
     }
-    before = workdirs.read_settings(workdir)
+    if FLAGS.init_checkpoint and run.fork_from:
+        raise SettingsError("--init_checkpoint and --fork_from both start a run; give one")
+    before, extended = _earlier_start(workdir, asked, training)
     if before is not None:
-        workdirs.check_same(workdir, {name: before[name] for name in asked}, asked)
         latest = Checkpoints(workdir / "checkpoints", {}).latest_manifest()
-        if latest and latest.get("complete"):
+        if latest and latest.get("complete") and not extended:
             print(f"{workdir} is complete: {latest['step']:,} of {latest['of_steps']:,} steps")
             print(reports.console_summary(workdir))
             return command_line.DONE
 
     # Devices, then the seed, then data: seeding after a tokenizer is built can destroy it.
-    strategy = make_strategy(run.strategy, run.virtual_devices)
+    strategy = make_strategy(run.strategy, run.virtual_devices, run.tpu)
+    cluster = from_environment()
+    agreement = Agreement(strategy, cluster)
+    say = print if cluster.is_chief else _say_nothing
     replicas = strategy.num_replicas_in_sync
     check_batch(
         "train_batch_size",
@@ -62,19 +92,26 @@ def main() -> int:
     check_batch("eval_batch_size", training.eval_batch_size, replicas)
     keras.utils.set_random_seed(training.seed)
     task = TASKS[training.task](model_settings, training, data_settings)
-    task.open_data()
+    # The chief first: it may have to prepare what the others then find.
+    if cluster.is_chief:
+        task.open_data()
+    agreement.total(0)
+    if not cluster.is_chief:
+        task.open_data()
     now = asked | task.facts
     if before is not None:
-        workdirs.check_same(workdir, {name: before[name] for name in now}, now)
+        workdirs.check_same(workdir, {name: before.get(name) for name in now}, now)
     if FLAGS.init_checkpoint:
         check_vocabulary(FLAGS.init_checkpoint, task.vocabulary)
     training = training.scheduled(task.num_train_examples())
     run = run.scheduled(training.train_steps)
+    task.settings = training
 
     # The model, and everything that a checkpoint holds.
     with strategy.scope():
         task.build()
-        optimizer = optimizers.adamw(
+        optimizer = optimizers.make_optimizer(
+            training.optimizer,
             optimizers.WarmupDecay(
                 training.learning_rate,
                 training.warmup_steps,
@@ -83,23 +120,39 @@ def main() -> int:
             ),
             training.weight_decay,
             training.decay_all_weights,
+            training.momentum,
+            training.max_tensor_norm,
         )
         optimizer.build(task.model.trainable_variables)
-    variables = named({"model": task.model.weights, "optimizer": optimizer.variables})
+        history = new_history()
+    memory = carried_memory(task.initial_memory, training.train_batch_size, strategy)
+    variables = named(
+        {
+            "model": task.model.weights,
+            "optimizer": optimizer.variables,
+            "memory": [memory] if memory else [],
+            "health": [history],
+        }
+    )
     checkpoints = Checkpoints(workdir / "checkpoints", variables, run.checkpoints_to_keep)
     restored = checkpoints.restore_latest()
-    start_step = restored["step"] if restored else 0
+    start = restored or {"step": 0}
+    agreement.check_same("a checkpoint of step", start["step"])
     if restored is None and FLAGS.init_checkpoint:
-        print("\n".join(start_from(FLAGS.init_checkpoint, task.model)))
-    tokens_per_step = training.train_batch_size * data_settings.max_seq_length
-    print(
+        say("\n".join(start_from(FLAGS.init_checkpoint, task.model)))
+    if restored is None and run.fork_from:
+        start = fork(run.fork_from, variables, task.vocabulary, training.train_steps)
+        say(f"weights, optimizer and data position of {run.fork_from}")
+    tokens_per_step = training.train_batch_size * task.tokens_per_row
+    say(
         f"{model_settings.architecture}: {task.model.count_params():,} parameters, "
         f"{tokens_per_step:,} tokens a step, {replicas} replica(s), {training.precision}"
     )
-    print(f"continuing {workdir} at step {start_step:,}" if restored else f"new run in {workdir}")
+    say(f"continuing {workdir} at step {start['step']:,}" if restored else f"new run in {workdir}")
 
     # One step, compiled the way that is faster here; a run keeps the choice it began with.
-    batches = strategy.experimental_distribute_dataset(task.train_stream(start_step))
+    def batches(index: int):
+        return distributed(task.train_stream(index), strategy, cluster)
 
     def make_step(jit_compile: bool) -> TrainStep:
         return TrainStep(
@@ -111,56 +164,105 @@ def main() -> int:
             gradient_accumulation_steps=training.gradient_accumulation_steps,
             max_gradient_norm=training.max_gradient_norm,
             jit_compile=jit_compile,
+            memory=memory,
+            refuse_spikes=run.on_spike != "off",
+            history=history,
         )
 
     if before is None:
         now["places"] = {name: getattr(data_settings, name) for name in PLACES}
-        now["jit_compile"] = _choose_jit(training.jit_compile, make_step, next(iter(batches)))
-        workdirs.write_settings(workdir, now, package_flags.given())
-        (workdir / workdirs.VOCABULARY).parent.mkdir(exist_ok=True)
-        workdirs.write_atomically(workdir / workdirs.VOCABULARY, task.vocabulary.model_bytes)
-    jit_compile = (before or now)["jit_compile"]
+        now["jit_compile"] = training.jit_compile == "true"
+        # A TPU's programs are compiled whatever is asked for.
+        if training.jit_compile == "auto" and not isinstance(strategy, tf.distribute.TPUStrategy):
+            task.static_choices(start["step"])
+            first = next(iter(batches(start["step"])))
+            seconds = [agreement.total(make_step(jit).measure(first)) for jit in (False, True)]
+            plain, compiled = (1e3 * total / cluster.size for total in seconds)
+            say(f"--jit_compile=auto: graph {plain:,.0f} ms, XLA {compiled:,.0f} ms a step")
+            now["jit_compile"] = compiled < plain
+    facts = before or now
+    if cluster.is_chief and (before is None or extended):
+        workdirs.write_settings(workdir, facts, package_flags.given())
+        (workdir / task.vocabulary_file).parent.mkdir(exist_ok=True)
+        workdirs.write_atomically(workdir / task.vocabulary_file, task.vocabulary.model_bytes)
 
     # Held-out scores, with a few real examples.
     held_out = task.evaluation_stream(run.eval_steps)
-    evaluation_step = EvaluationStep(task.evaluation_sums, strategy, jit_compile)
+    train_step_at = _for_each_choice(task, lambda: make_step(facts["jit_compile"]))
+    evaluation_step_at = _for_each_choice(
+        task,
+        lambda: EvaluationStep(
+            task.evaluation_sums, strategy, facts["jit_compile"], task.initial_memory
+        ),
+    )
 
     def evaluate(step: int) -> tuple[dict, list]:
-        distributed = strategy.experimental_distribute_dataset(held_out)
-        sums = evaluation_sums(distributed, evaluation_step)
+        batches = distributed(held_out, strategy, cluster)
+        sums = evaluation_sums(batches, evaluation_step_at(step))
         samples = task.samples(sums)
-        print("\n".join(task.sample_lines(samples[:2])))
+        say("\n".join(task.sample_lines(samples[:2])))
         return task.summary(sums), samples
 
     complete = Loop(
         workdir=workdir,
         settings=run,
-        start_step=start_step,
+        start=start,
         train_steps=training.train_steps,
         batches=batches,
-        train_step=make_step(jit_compile),
+        train_step=lambda batch, step: train_step_at(step)(batch, step),
         evaluate=evaluate,
-        checkpoints=checkpoints,
+        saver=Saver(checkpoints, writes=cluster.is_chief),
+        watch=Watch(run, [variable.path for variable in task.model.trainable_variables], say),
         tokens_per_step=tokens_per_step,
         facts={name: now[name] for name in ("vocabulary_fingerprint", "data_fingerprint")}
         | {"seed": training.seed, "of_steps": training.train_steps},
         better=task.better,
         patience=training.early_stopping_patience,
+        agree=agreement.any,
+        say=say,
     ).run()
     if not complete:
         return command_line.INTERRUPTED
-    print(f"report: {reports.write(workdir)}")
-    print(reports.console_summary(workdir))
+    if cluster.is_chief:
+        print(f"report: {reports.write(workdir)}")
+        print(reports.console_summary(workdir))
     return command_line.DONE
 
 
-def _choose_jit(choice: str, make_step, batch) -> bool:
-    """Whether to compile with XLA; `auto` times the same gradients both ways."""
-    if choice != "auto":
-        return choice == "true"
-    plain, compiled = (make_step(jit).measure(batch) for jit in (False, True))
-    print(f"--jit_compile=auto: graph {plain * 1e3:,.0f} ms, XLA {compiled * 1e3:,.0f} ms a step")
-    return bool(np.less(compiled, plain))
+def _earlier_start(
+    workdir: Path, asked: dict, training: TrainingSettings
+) -> tuple[dict | None, bool]:
+    """What the run in the folder was made of, or None, and whether it is now asked for more steps.
+
+    Raises:
+        SettingsError: something that changes the result differs.
+    """
+    before = workdirs.read_settings(workdir)
+    if before is None:
+        return None, False
+    extended = before["training"] != asked["training"] and training.extends(
+        TrainingSettings.from_json(before["training"])
+    )
+    before |= {"training": asked["training"]} if extended else {}
+    workdirs.check_same(workdir, {name: before.get(name) for name in asked}, asked)
+    return before, extended
+
+
+def _for_each_choice(task: Task, make: Callable) -> Callable:
+    """`step -> made`, made once for each of the task's static choices."""
+    made = {}
+
+    def at(step: int):
+        choice = task.static_choices(step)
+        if choice not in made:
+            made[choice] = make()
+        return made[choice]
+
+    return at
+
+
+def _say_nothing(*_) -> None:
+    """The chief says it for all."""
 
 
 if __name__ == "__main__":

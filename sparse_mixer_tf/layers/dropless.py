@@ -1,10 +1,8 @@
-"""Token-choice routing in which no token is ever dropped, with static shapes.
+"""Token-choice routing in which no token is ever dropped, with static shapes: who sits where.
 
 Every expert has slots for its even share of the choices and as much more as chance asks for. What
-does not fit there goes to blocks: each block is a run of choices of one expert, padded to a fixed
-number of rows, and all blocks are one more batched matmul with the weights copied for each. The
-blocks of three sizes of overflow are compiled, none, little, and all tokens on one expert, and one
-is run.
+does not fit there is served in rounds: in each, the few experts with the longest queues get some
+slots more. With even loads there is no round at all; with all tokens on one expert there are many.
 """
 
 import math
@@ -12,96 +10,124 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from sparse_mixer_tf.layers.routing import Routing, expert_routing, expert_slots
-from sparse_mixer_tf.layers.sorted_choices import SortedChoices, sort_choices
+
+class Choices(NamedTuple):
+    """Which tokens chose which experts, sorted by expert.
+
+    Choice number `i * tokens + t` is the i-th choice of token t. Choices of padding come after
+    those of the last expert and are counted nowhere.
+
+    Attributes:
+        expert: int32 [choices], by number; num_experts for padding.
+        number: int32 [choices], in the sorted order.
+        place: int32 [choices], by number: its place in the sorted order.
+        start: int32 [num_experts], the place where the choices of each expert start.
+        count: int32 [num_experts], how many there are.
+    """
+
+    expert: Any
+    number: Any
+    place: Any
+    start: Any
+    count: Any
 
 
-def dropless(probabilities, real, num_selected_experts: int) -> tuple[Routing, SortedChoices]:
-    """Each token chooses its most probable experts; those that fit go to slots.
+class Slots(NamedTuple):
+    """Seats of some experts. Empty ones name some token and choice too.
+
+    Attributes:
+        token: int32 [experts, slots].
+        choice: int32 [experts, slots], the number of the choice.
+        occupied: bool [experts, slots].
+    """
+
+    token: Any
+    choice: Any
+    occupied: Any
+
+
+def choose(probabilities, real, num_selected_experts: int) -> tuple[Choices, Any]:
+    """Lets each real token choose its most probable experts.
 
     Args:
-        probabilities: float32 [1, tokens, num_experts].
-        real: bool [1, tokens].
+        probabilities: float32 [tokens, num_experts].
+        real: bool [tokens].
         num_selected_experts: int.
 
     Returns:
-        The routing of the choices that fit in the slots, and the other choices.
+        The choices, and the gate of each by number, float32 [choices]; differentiable.
     """
-    _, num_tokens, num_experts = ops.shape(probabilities)
-    choices = sort_choices(
-        probabilities, real, num_selected_experts, batch_prioritized_routing=False
-    )
-    capacity = slots_per_expert(num_selected_experts * num_tokens, num_tokens, num_experts)
-    limit = ops.cast(ops.reshape(capacity, (1,)), "int32")
-    token_index, occupied = expert_slots(choices, capacity, limit)
-    return expert_routing(probabilities, token_index, occupied, limit), choices.after(capacity)
+    _, num_experts = ops.shape(probabilities)
+    gate, expert = ops.top_k(probabilities, num_selected_experts)
+    expert = ops.where(real[:, None], ops.cast(expert, "int32"), num_experts)
+    expert = ops.reshape(ops.transpose(expert), (-1,))
+    number = ops.arange(ops.shape(expert)[0], dtype="int32")
+    # Distinct whole numbers, so that the sort need not be stable and carries its payload.
+    order = ops.sort(expert * ops.shape(expert)[0] + number) % ops.shape(expert)[0]
+    place = ops.scatter(order[:, None], number, ops.shape(expert))
+    is_chosen = expert[:, None] == ops.arange(num_experts, dtype="int32")
+    count = ops.sum(ops.cast(is_chosen, "int32"), axis=0)
+    choices = Choices(expert, order, place, ops.cumsum(count) - count, count)
+    return choices, ops.reshape(ops.transpose(gate), (-1,))
 
 
-def slots_per_expert(num_choices, num_tokens, num_experts: int):
-    """Slots that a router without preferences overflows in about one step of a hundred.
-
-    The load of an expert is then nearly Poisson, its standard deviation the root of the even share,
-    and the highest of 64 loads seldom more than three of them above it.
-    """
+def slots_per_expert(num_choices, num_experts: int):
+    """The even share and an eighth, or where that is more, two standard deviations of chance."""
     share = -(-num_choices // num_experts)
     if isinstance(num_choices, int):
-        return min(share + max(-(-share // 8), math.ceil(3 * math.sqrt(share))), num_tokens)
+        return min(share + max(-(-share // 8), math.ceil(2 * math.sqrt(share))), num_choices)
     share = ops.cast(share, "float32")
-    headroom = ops.cast(ops.ceil(ops.maximum(share / 8, 3 * ops.sqrt(share))), "int32")
-    return ops.minimum(ops.cast(share, "int32") + headroom, num_tokens)
+    headroom = ops.cast(ops.ceil(ops.maximum(share / 8, 2 * ops.sqrt(share))), "int32")
+    return ops.minimum(ops.cast(share, "int32") + headroom, num_choices)
 
 
-class BlockSize(NamedTuple):
-    """A static number of blocks, each a static number of rows."""
-
-    blocks: Any
-    rows: Any
-
-
-def block_sizes(num_choices, num_experts: int) -> tuple[BlockSize, BlockSize]:
-    """Blocks for a little overflow, and blocks that hold every choice however they fall.
-
-    Rows are a fraction of an expert's even share, which bounds the blocks, and with them the copies
-    of the weights, to three an expert.
-    """
-    little = BlockSize(-(-num_experts // 2), num_choices // (8 * num_experts) + 1)
-    rows = num_choices // (2 * num_experts) + 1
-    return little, BlockSize(num_choices // rows + num_experts, rows)
+def first_slots(choices: Choices, num_tokens, capacity) -> Slots:
+    """`capacity` slots of every expert, [num_experts, capacity], for its first choices."""
+    (num_experts,) = ops.shape(choices.count)
+    everyone = ops.arange(num_experts, dtype="int32")
+    return _slots(choices, num_tokens, everyone, ops.zeros_like(everyone), capacity)
 
 
-def overflow_size(choices: SortedChoices, num_experts: int):
-    """Which blocks the choices need: 0 none, 1 the small ones, 2 the large ones; int32 scalar."""
-    little, _ = block_sizes(ops.shape(choices.token)[1], num_experts)
-    needed = ops.sum(-(-choices.count // little.rows))
-    return ops.cast(needed > 0, "int32") + ops.cast(needed > little.blocks, "int32")
-
-
-def overflow_blocks(probabilities, choices: SortedChoices, size: BlockSize):
-    """Lays choices out in blocks of one expert each.
-
-    Args:
-        probabilities: float32 [1, tokens, num_experts].
-        choices: the choices to lay out.
-        size: number of blocks, and of rows in each.
+def slot_of_choice(choices: Choices, capacity) -> tuple[Any, Any]:
+    """Where among the flattened first slots each choice sits, and whether it does.
 
     Returns:
-        A `Routing` with blocks in the place of experts, and the expert of each block, int32
-        [blocks].
+        int32 [choices], 0 for those that do not, and bool [choices]; both by number.
     """
-    num_experts, rows = probabilities.shape[-1], size.rows
-    start, count = choices.start[0], choices.count[0]
-    blocks = -(-count // rows)
-    last_block = ops.cumsum(blocks)
-    block = ops.arange(size.blocks, dtype="int32")
-    # Blocks in use come first and are sorted by expert; those not in use fall to the last expert.
-    expert_index = ops.sum(ops.cast(block[:, None] >= last_block, "int32"), axis=1)
-    expert_index = ops.minimum(expert_index, num_experts - 1)
-    block_of_expert = block - ops.take(last_block - blocks, expert_index)
-    row = block_of_expert[:, None] * rows + ops.arange(rows, dtype="int32")
-    occupied = row < ops.take(count, expert_index)[:, None]
-    index = ops.where(occupied, ops.take(start, expert_index)[:, None] + row, 0)
-    limit = ops.cast(ops.reshape(rows, (1,)), "int32")
-    routing = expert_routing(
-        probabilities, choices.token_at(index[None]), occupied[None], limit, expert_index
-    )
-    return routing, expert_index
+    (num_experts,) = ops.shape(choices.count)
+    expert = ops.minimum(choices.expert, num_experts - 1)
+    rank = choices.place - ops.take(choices.start, expert)
+    sits = ops.logical_and(choices.expert < num_experts, rank < capacity)
+    return ops.where(sits, expert * capacity + rank, 0), sits
+
+
+def round_slots(choices: Choices, num_tokens, waiting) -> tuple[Any, Slots, Any]:
+    """Slots of one round for the experts with the longest queues.
+
+    Args:
+        waiting: int32 [num_experts], the choices of each expert not served yet.
+
+    Returns:
+        The experts, int32 [experts of a round], all different; their slots; who waits after that.
+    """
+    (num_experts,) = ops.shape(choices.count)
+    experts, rows = max(num_experts // 8, 1), _half_share(choices, num_experts)
+    _, expert = ops.top_k(waiting, experts)
+    expert = ops.cast(expert, "int32")
+    served = ops.take(choices.count - waiting, expert)
+    slots = _slots(choices, num_tokens, expert, served, rows)
+    one_hot = expert[:, None] == ops.arange(num_experts, dtype="int32")
+    waiting = waiting - rows * ops.sum(ops.cast(one_hot, "int32"), axis=0)
+    return expert, slots, ops.maximum(waiting, 0)
+
+
+def _half_share(choices: Choices, num_experts: int):
+    return ops.shape(choices.number)[0] // (2 * num_experts) + 1
+
+
+def _slots(choices: Choices, num_tokens, expert, served, rows) -> Slots:
+    rank = served[:, None] + ops.arange(rows, dtype="int32")
+    occupied = rank < ops.take(choices.count, expert)[:, None]
+    place = ops.where(occupied, ops.take(choices.start, expert)[:, None] + rank, 0)
+    number = ops.take(choices.number, place)
+    return Slots(number % num_tokens, number, occupied)

@@ -1,10 +1,14 @@
-"""Many feed-forward networks as one batched matmul pair."""
+"""Many feed-forward networks side by side."""
 
 import keras
 from keras import ops
 
+from sparse_mixer_tf.layers.activations import activation_named
+from sparse_mixer_tf.layers.choice_feed_forward import choice_feed_forward
+from sparse_mixer_tf.layers.dropless import Choices
 from sparse_mixer_tf.layers.dropout import Dropout
-from sparse_mixer_tf.layers.initialization import kernel_initializer
+from sparse_mixer_tf.layers.expert_products import ExpertWeights, HiddenLayer, expert_feed_forward
+from sparse_mixer_tf.layers.initialization import kernel_initializer as usual_initializer
 
 
 @keras.saving.register_keras_serializable(package="sparse_mixer_tf")
@@ -15,14 +19,33 @@ class Experts(keras.layers.Layer):
         num_experts: number of experts.
         d_ff: width of the hidden layer of each.
         dropout_rate: dropout on the outputs.
+        activation: `gelu` (tanh approximation) or `relu`.
+        inner_dropout_rate: dropout on the hidden layer, after the activation.
+        kernel_initializer: of both kernels; normal of standard deviation 0.02 where `None`.
     """
 
-    def __init__(self, num_experts: int, d_ff: int, dropout_rate: float = 0.0, **kwargs):
+    def __init__(
+        self,
+        num_experts: int,
+        d_ff: int,
+        dropout_rate: float = 0.0,
+        activation: str = "gelu",
+        inner_dropout_rate: float = 0.0,
+        kernel_initializer: keras.initializers.Initializer | None = None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
+        activation_named(activation)
         self.num_experts = num_experts
         self.d_ff = d_ff
         self.dropout_rate = dropout_rate
+        self.activation = activation
+        self.inner_dropout_rate = inner_dropout_rate
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.dropout = Dropout(dropout_rate, name="dropout", dtype=self.dtype_policy)
+        self.inner_dropout = Dropout(
+            inner_dropout_rate, name="inner_dropout", dtype=self.dtype_policy
+        )
 
     def build(self, input_shape):
         d_model, experts = input_shape[-1], self.num_experts
@@ -41,15 +64,40 @@ class Experts(keras.layers.Layer):
         Returns:
             [num_experts, rows, d_model].
         """
-        return self.dropout(expert_feed_forward(x, *self.tensors()), training=training)
+        y, _ = expert_feed_forward(x, self._weights(), self._hidden_layer(training))
+        return self.dropout(y, training=training)
 
-    def tensors(self) -> list:
-        """Kernels and biases as tensors of the compute dtype, in the order of the layers."""
+    def on_choices(self, x, gate, choices: Choices, dispatch: str, training=None):
+        """Runs the experts that each token chose and adds up what they say.
+
+        Args:
+            x: [tokens, d_model].
+            gate: float32 [choices], see `dropless.choose`.
+            choices: who chose whom.
+            dispatch: `gather` or `einsum`.
+            training: whether to drop out.
+
+        Returns:
+            [tokens, d_model].
+        """
+        hidden = self._hidden_layer(training)
+        y = choice_feed_forward(x, gate, self._weights(), choices, hidden, dispatch)
+        return self.dropout(y, training=training)
+
+    def _weights(self) -> ExpertWeights:
         weights = (self.kernel_in, self.bias_in, self.kernel_out, self.bias_out)
-        return [ops.cast(weight, self.compute_dtype) for weight in weights]
+        return ExpertWeights(*(ops.cast(weight, self.compute_dtype) for weight in weights))
+
+    def _hidden_layer(self, training) -> HiddenLayer:
+        key = self.inner_dropout.next_key() if training else None
+        return HiddenLayer(activation_named(self.activation), self.inner_dropout_rate, key)
 
     def _kernel(self, name, shape):
-        return self.add_weight(name=name, shape=shape, initializer=kernel_initializer())
+        # A copy for each weight: a Keras initializer returns the same values for each call.
+        initializer = usual_initializer()
+        if self.kernel_initializer is not None:
+            initializer = self.kernel_initializer.clone()
+        return self.add_weight(name=name, shape=shape, initializer=initializer)
 
     def _bias(self, name, shape):
         return self.add_weight(name=name, shape=shape, initializer="zeros")
@@ -63,21 +111,7 @@ class Experts(keras.layers.Layer):
             "num_experts": self.num_experts,
             "d_ff": self.d_ff,
             "dropout_rate": self.dropout_rate,
+            "activation": self.activation,
+            "inner_dropout_rate": self.inner_dropout_rate,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }
-
-
-def expert_feed_forward(x, kernel_in, bias_in, kernel_out, bias_out):
-    """Dense, gelu (tanh approximation), dense; the expert is the first axis of everything.
-
-    Args:
-        x: [experts, rows, d_model].
-        kernel_in: [experts, d_model, d_ff].
-        bias_in: [experts, d_ff].
-        kernel_out: [experts, d_ff, d_model].
-        bias_out: [experts, d_model].
-
-    Returns:
-        [experts, rows, d_model].
-    """
-    hidden = ops.gelu(ops.matmul(x, kernel_in) + bias_in[:, None, :], approximate=True)
-    return ops.matmul(hidden, kernel_out) + bias_out[:, None, :]

@@ -1,20 +1,17 @@
 """The mixture-of-experts sublayer: router, dispatch and experts put together."""
 
-import functools
+import dataclasses
 
 import keras
 from keras import ops
 
 from sparse_mixer_tf.layers.dispatch import from_experts, to_experts
-from sparse_mixer_tf.layers.dropless import (
-    block_sizes,
-    dropless,
-    overflow_blocks,
-    overflow_size,
-)
-from sparse_mixer_tf.layers.dropout import drop
-from sparse_mixer_tf.layers.experts import Experts, expert_feed_forward
+from sparse_mixer_tf.layers.dropless import choose
+from sparse_mixer_tf.layers.experts import Experts
+from sparse_mixer_tf.layers.gates import gate_weights
+from sparse_mixer_tf.layers.initialization import ExpertUniform, check_style
 from sparse_mixer_tf.layers.observation import observed, report_routing
+from sparse_mixer_tf.layers.randomness import next_key
 from sparse_mixer_tf.layers.router import Router
 from sparse_mixer_tf.layers.router_losses import balance_loss, router_z_loss
 from sparse_mixer_tf.layers.router_metrics import dropless_metrics, router_entropy, slot_metrics
@@ -35,6 +32,9 @@ class MixtureOfExperts(keras.layers.Layer):
         d_ff: width of the hidden layer of each expert.
         routing: settings, or a dict of them.
         dropout_rate: dropout on the experts' outputs.
+        activation: `gelu` (tanh approximation) or `relu`.
+        inner_dropout_rate: dropout on the experts' hidden layer, after the activation.
+        initializer: `normal` or `torch`, see `initialization`.
 
     References:
         [Sparse Mixers](https://arxiv.org/abs/2205.12399).
@@ -45,20 +45,43 @@ class MixtureOfExperts(keras.layers.Layer):
         d_ff: int,
         routing: RoutingSettings | dict | None = None,
         dropout_rate: float = 0.0,
+        activation: str = "gelu",
+        inner_dropout_rate: float = 0.0,
+        initializer: str = "normal",
         **kwargs,
     ):
         super().__init__(**kwargs)
+        check_style(initializer)
         if not isinstance(routing, RoutingSettings):
             routing = RoutingSettings.from_dict(routing or {})
         self.d_ff = d_ff
         self.routing = routing
         self.dropout_rate = dropout_rate
+        self.activation = activation
+        self.inner_dropout_rate = inner_dropout_rate
+        self.initializer = initializer
         # For `fit`, whose batch size is unknown when compiling: branches over unknown sizes crash
         # XLA (TensorFlow 2.21). With static shapes it compiles.
         self.supports_jit = routing.router != "dropless"
-        self.router = Router(routing.num_experts, routing.jitter_noise, name="router")
+        self.router = Router(
+            routing.num_experts,
+            routing.router_jitter,
+            use_bias=routing.router_bias,
+            learned_noise=routing.gate == "noisy_top_k",
+            frozen=routing.gate == "frozen_random",
+            initializer=initializer,
+            name="router",
+        )
+        self.seed_generator = keras.random.SeedGenerator() if routing.gate == "gshard" else None
         self.experts = Experts(
-            routing.num_experts, d_ff, dropout_rate, name="experts", dtype=self.dtype_policy
+            routing.num_experts,
+            d_ff,
+            dropout_rate,
+            activation,
+            inner_dropout_rate,
+            kernel_initializer=ExpertUniform() if initializer == "torch" else None,
+            name="experts",
+            dtype=self.dtype_policy,
         )
 
     def build(self, input_shape):
@@ -81,13 +104,29 @@ class MixtureOfExperts(keras.layers.Layer):
         group_size = None if settings.router == "dropless" else settings.max_group_size
         tokens, real = group_tokens(x, real, group_size)
         logits = self.router(tokens, training=training)
-        probabilities = ops.softmax(logits, axis=-1)
+        weights = self._weights(logits, training)
         if settings.router == "dropless":
-            y, metrics = self._without_capacity(tokens, probabilities, real, training)
+            y, metrics = self._without_capacity(tokens, weights, real, training)
         else:
-            y, metrics = self._with_capacity(tokens, probabilities, real, training)
-        self._account(logits, probabilities, real, metrics)
+            y, metrics = self._with_capacity(tokens, weights, real, training)
+        self._account(logits, real, metrics)
         return ungroup_tokens(y, ops.shape(x))
+
+    def select_experts(self, num_selected_experts: int) -> None:
+        """Lets tokens choose another number of experts from the next call on.
+
+        Functions compiled before keep the old number.
+
+        Raises:
+            ValueError: the settings do not allow it.
+        """
+        self.routing = dataclasses.replace(self.routing, num_selected_experts=num_selected_experts)
+
+    def _weights(self, logits, training):
+        settings = self.routing
+        skips = training and settings.gate == "gshard"
+        key = next_key(self.seed_generator) if skips else None
+        return gate_weights(logits, settings.gate, settings.num_selected_experts, key)
 
     def _with_capacity(self, tokens, probabilities, real, training):
         settings = self.routing
@@ -109,50 +148,21 @@ class MixtureOfExperts(keras.layers.Layer):
         return y, slot_metrics(routing, real, chosen_by_experts) if observed() else {}
 
     def _without_capacity(self, tokens, probabilities, real, training):
-        settings, num_tokens = self.routing, ops.shape(tokens)[1]
-        routing, overflow = dropless(probabilities, real, settings.num_selected_experts)
-        outputs = self.experts(to_experts(tokens, routing, settings.dispatch), training=training)
-        y = from_experts(outputs, routing, num_tokens, settings.dispatch)
-        # The key is drawn before the branch: later layers meet the same bits whichever way it goes.
-        dropout = self.experts.dropout
-        key = dropout.next_key() if training else None
-        weights = self.experts.tensors()
+        settings = self.routing
+        choices, gate = choose(probabilities[0], real[0], settings.num_selected_experts)
+        y = self.experts.on_choices(tokens[0], gate, choices, settings.dispatch, training=training)
+        return y[None], dropless_metrics(choices, gate) if observed() else {}
 
-        def run_blocks(size, tokens, probabilities, *weights):
-            blocks, expert_index = overflow_blocks(probabilities, overflow, size)
-            rows = to_experts(tokens, blocks, "gather")
-            # Behind a reshape the gradient is dense: XLA takes no slices out of a branch.
-            weights = [ops.reshape(weight, weight.shape) for weight in weights]
-            copies = [ops.take(weight, expert_index, axis=0) for weight in weights]
-            outputs = expert_feed_forward(rows, *copies)
-            if key is not None:
-                outputs = drop(outputs, dropout.rate, key)
-            return from_experts(outputs, blocks, num_tokens, "gather")
-
-        little, large = block_sizes(ops.shape(overflow.token)[1], settings.num_experts)
-        # Recomputed going backward: under XLA a branch not taken stores what its gradient would
-        # need all the same, as zeros, and the large blocks copy the weights three times.
-        run_large = keras.remat(functools.partial(run_blocks, large))
-        y = y + ops.switch(
-            overflow_size(overflow, settings.num_experts),
-            [
-                lambda: ops.zeros_like(y),
-                lambda: run_blocks(little, tokens, probabilities, *weights),
-                lambda: run_large(tokens, probabilities, *weights),
-            ],
-        )
-        if not observed():
-            return y, {}
-        selected = settings.num_selected_experts
-        return y, dropless_metrics(routing, overflow, probabilities, real, selected)
-
-    def _account(self, logits, probabilities, real, metrics):
+    def _account(self, logits, real, metrics):
         """Adds the losses, and reports them with the metrics where somebody observes."""
         settings = self.routing
-        z_loss = router_z_loss(logits, real)
-        self.add_loss(settings.router_z_loss_factor * z_loss)
-        balance = ops.zeros(())
-        if settings.router != "experts_choose":
+        probabilities = ops.softmax(logits, axis=-1)
+        z_loss = balance = ops.zeros(())
+        if settings.router_z_loss_factor > 0 or observed():
+            z_loss = router_z_loss(logits, real)
+            self.add_loss(settings.router_z_loss_factor * z_loss)
+        balances = settings.balance_loss_factor > 0 or observed()
+        if balances and settings.router != "experts_choose":
             balance = balance_loss(probabilities, real, settings.num_selected_experts)
             self.add_loss(settings.balance_loss_factor * balance)
         if observed():
@@ -169,4 +179,7 @@ class MixtureOfExperts(keras.layers.Layer):
             "d_ff": self.d_ff,
             "routing": self.routing.to_dict(),
             "dropout_rate": self.dropout_rate,
+            "activation": self.activation,
+            "inner_dropout_rate": self.inner_dropout_rate,
+            "initializer": self.initializer,
         }

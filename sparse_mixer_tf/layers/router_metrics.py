@@ -2,8 +2,8 @@
 
 from keras import ops
 
+from sparse_mixer_tf.layers.dropless import Choices, slots_per_expert
 from sparse_mixer_tf.layers.routing import Routing
-from sparse_mixer_tf.layers.sorted_choices import SortedChoices
 
 
 def slot_metrics(routing: Routing, real, weigh_by_gate: bool = False) -> dict:
@@ -41,25 +41,20 @@ def slot_metrics(routing: Routing, real, weigh_by_gate: bool = False) -> dict:
     }
 
 
-def dropless_metrics(
-    routing: Routing, overflow: SortedChoices, probabilities, real, num_selected_experts: int
-) -> dict:
+def dropless_metrics(choices: Choices, gate) -> dict:
     """The same for routing without capacity; `expert_usage` is that of the slots.
 
     Args:
-        routing: the `Routing` of the choices that fit in the slots.
-        overflow: all other choices.
-        probabilities: float32 [1, tokens, num_experts].
-        real: bool [1, tokens].
-        num_selected_experts: int.
+        choices: who chose whom.
+        gate: float32 [choices], by number.
     """
-    occupied = ops.cast(routing.occupied, "float32")
-    per_expert = ops.sum(occupied, axis=(0, 2)) + ops.cast(overflow.count[0], "float32")
-    gates, _ = ops.top_k(probabilities, num_selected_experts)
-    gates = gates * ops.cast(real, "float32")[:, :, None]
+    (num_experts,) = ops.shape(choices.count)
+    capacity = ops.cast(slots_per_expert(ops.shape(gate)[0], num_experts), "float32")
+    per_expert = ops.cast(choices.count, "float32")
+    gates = ops.where(choices.expert < num_experts, gate, 0.0)
     return {
         "dropped_fraction": ops.zeros(()),
-        "expert_usage": ops.mean(occupied),
+        "expert_usage": ops.mean(ops.minimum(per_expert, capacity)) / capacity,
         "router_confidence": ops.sum(gates) / ops.maximum(ops.sum(per_expert), 1.0),
         **load_metrics(per_expert),
     }

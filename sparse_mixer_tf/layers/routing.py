@@ -136,22 +136,20 @@ def expert_slots(choices: SortedChoices, capacity, limit):
     return choices.token_at(index), occupied
 
 
-def expert_routing(probabilities, token_index, occupied, limit, expert_index=None) -> Routing:
+def expert_routing(probabilities, token_index, occupied, limit) -> Routing:
     """The record of filled slots, with the gates taken from the probabilities.
 
     Args:
         probabilities: float32 [groups, tokens_per_group, num_experts].
-        token_index: int32 [groups, rows, capacity].
-        occupied: bool [groups, rows, capacity].
-        limit: int32 [groups], slots of each row that may be occupied.
-        expert_index: int32 [rows], the expert of each row; one row an expert where `None`.
+        token_index: int32 [groups, num_experts, capacity].
+        occupied: bool [groups, num_experts, capacity].
+        limit: int32 [groups], slots of each expert that may be occupied.
 
     Returns:
         A `Routing`.
     """
     groups, tokens_per_group, num_experts = ops.shape(probabilities)
-    if expert_index is None:
-        expert_index = ops.arange(num_experts, dtype="int32")
+    expert_index = ops.arange(num_experts, dtype="int32")
     first = ops.arange(groups, dtype="int32")[:, None, None] * tokens_per_group
     flat = (first + token_index) * num_experts + expert_index[:, None]
     gate = ops.take(ops.reshape(probabilities, (-1,)), flat, axis=0)

@@ -28,11 +28,6 @@ class SortedChoices(NamedTuple):
         first = ops.reshape(first, (-1,) + (1,) * (len(index.shape) - 1))
         return ops.take(ops.reshape(self.token, (-1,)), first + index, axis=0)
 
-    def after(self, skipped) -> "SortedChoices":
-        """What is left when the first `skipped` choices of each expert are taken away."""
-        skipped = ops.minimum(self.count, skipped)
-        return SortedChoices(self.token, self.start + skipped, self.count - skipped)
-
 
 def sort_choices(
     probabilities, real, num_selected_experts: int, batch_prioritized_routing: bool

@@ -1,6 +1,8 @@
 """Whole models: the encoder of any architecture string, and what stands on it."""
 
 from sparse_mixer_tf.models.backbone import SparseMixerBackbone
+from sparse_mixer_tf.models.brainformer_backbone import BrainformerBackbone
+from sparse_mixer_tf.models.brainformer_causal_lm import BrainformerCausalLM
 from sparse_mixer_tf.models.masked_lm import SparseMixerMaskedLM
 from sparse_mixer_tf.models.masked_lm_preprocessor import SparseMixerMaskedLMPreprocessor
 from sparse_mixer_tf.models.pretraining import PretrainingModel
@@ -11,6 +13,8 @@ from sparse_mixer_tf.models.text_classifier_preprocessor import (
 from sparse_mixer_tf.models.tokenizer import SparseMixerTokenizer
 
 __all__ = [
+    "BrainformerBackbone",
+    "BrainformerCausalLM",
     "PretrainingModel",
     "SparseMixerBackbone",
     "SparseMixerMaskedLM",

@@ -6,11 +6,9 @@ import keras_hub
 from sparse_mixer_tf.architecture import parse
 from sparse_mixer_tf.layers import (
     CirculantMixing,
-    FeedForward,
     FourierMixing,
     HartleyMixing,
     LinearMixing,
-    MixtureOfExperts,
     Pooler,
     RoutingSettings,
     SelfAttention,
@@ -18,6 +16,8 @@ from sparse_mixer_tf.layers import (
     ToeplitzMixing,
     TokenEmbedding,
 )
+from sparse_mixer_tf.layers.initialization import layer_norm
+from sparse_mixer_tf.models.stack import check_routing, feed_forward_sublayer, stack_sublayers
 
 MIXING = {
     "l": LinearMixing,
@@ -30,7 +30,7 @@ MIXING = {
 
 @keras.saving.register_keras_serializable(package="sparse_mixer_tf")
 class SparseMixerBackbone(keras_hub.models.Backbone):
-    """A bidirectional encoder of post-norm residual sublayers, one letter each.
+    """A bidirectional encoder of residual sublayers, one letter each.
 
     `s` self-attention, `f` dense feed-forward, `g` mixture-of-experts feed-forward, and mixing of
     all tokens: `l` learned linear, `r` Fourier, `h` Hartley, `c` circulant, `t` Toeplitz. So BERT,
@@ -59,6 +59,10 @@ class SparseMixerBackbone(keras_hub.models.Backbone):
         mask_padding_in_mixing: zero padding before it is mixed into the real tokens.
         mask_padded_queries: padding attends evenly to everything, as in the published models.
         share_block_weights: letters repeated inside one `.`-block are one sublayer.
+        norm: `post`: LayerNorm after each residual sum; `pre`: on the input of each sublayer, and
+            once at the end.
+        activation: of the feed-forwards, `gelu`, `relu` or `gated_gelu`; experts have no gate of
+            their own.
         dtype: a dtype or a `keras.DTypePolicy`.
 
     Raises:
@@ -104,19 +108,27 @@ class SparseMixerBackbone(keras_hub.models.Backbone):
         mask_padding_in_mixing: bool = False,
         mask_padded_queries: bool = False,
         share_block_weights: bool = False,
+        norm: str = "post",
+        activation: str = "gelu",
         dtype=None,
         **kwargs,
     ):
         layout = parse(architecture)
-        if isinstance(routing, dict):
-            routing = RoutingSettings.from_dict(routing)
-        if "g" in layout.letters and routing is None:
-            raise ValueError(
-                f"architecture {architecture!r} has experts (g) but routing is None; "
-                "pass RoutingSettings(num_experts=16) or a dict of its fields"
-            )
+        routing = check_routing(architecture, layout, routing)
 
         def inner(letter: str) -> keras.layers.Layer:
+            feed_forward = feed_forward_sublayer(
+                letter,
+                d_ff=d_ff,
+                expert_d_ff=expert_d_ff or d_ff,
+                routing=routing,
+                dropout_rate=dropout_rate,
+                expert_dropout_rate=expert_dropout_rate,
+                activation=activation,
+                dtype=dtype,
+            )
+            if feed_forward is not None:
+                return feed_forward
             if letter == "s":
                 return SelfAttention(
                     num_heads,
@@ -125,16 +137,16 @@ class SparseMixerBackbone(keras_hub.models.Backbone):
                     dtype=dtype,
                     name="attention",
                 )
-            if letter == "f":
-                return FeedForward(d_ff, dropout_rate, dtype=dtype, name="feed_forward")
-            if letter == "g":
-                return MixtureOfExperts(
-                    expert_d_ff or d_ff, routing, expert_dropout_rate, dtype=dtype, name="moe"
-                )
             implementation = {} if letter == "l" else {"implementation": mixing_implementation}
             return MIXING[letter](
                 mask_padding=mask_padding_in_mixing, dtype=dtype, name="mixing", **implementation
             )
+
+        def sublayer(letter: str, name: str) -> Sublayer:
+            layer = Sublayer(inner(letter), norm, dtype=dtype, name=name)
+            # Learned mixing is built for one length, which the inputs leave open.
+            layer.build((None, max_sequence_length, d_model))
+            return layer
 
         # === Layers ===
         self.token_embedding = TokenEmbedding(
@@ -147,18 +159,9 @@ class SparseMixerBackbone(keras_hub.models.Backbone):
             dtype=dtype,
             name="embedding",
         )
-        self.sublayers = []
-        for block in layout.blocks:
-            shared = {}
-            for letter in block:
-                index = len(self.sublayers)
-                if letter not in shared or not share_block_weights:
-                    shared[letter] = Sublayer(
-                        inner(letter), dtype=dtype, name=f"sublayer_{index:02d}_{letter}"
-                    )
-                    # Learned mixing is built for one length, which the inputs leave open.
-                    shared[letter].build((None, max_sequence_length, d_model))
-                self.sublayers.append(shared[letter])
+        blocks = stack_sublayers(layout, sublayer, share_block_weights)
+        self.sublayers = [layer for block in blocks for layer in block]
+        self.final_norm = layer_norm("final_norm", dtype) if norm == "pre" else None
         self.pooler = Pooler(dtype=dtype, name="pooler")
 
         # === Functional Model ===
@@ -166,8 +169,10 @@ class SparseMixerBackbone(keras_hub.models.Backbone):
         segment_ids = keras.Input((None,), dtype="int32", name="segment_ids")
         padding_mask = keras.Input((None,), dtype="bool", name="padding_mask")
         x = self.token_embedding(token_ids, segment_ids)
-        for sublayer in self.sublayers:
-            x = sublayer(x, padding_mask=padding_mask)
+        for layer in self.sublayers:
+            x = layer(x, padding_mask=padding_mask)
+        if self.final_norm is not None:
+            x = self.final_norm(x)
         super().__init__(
             inputs={
                 "token_ids": token_ids,
@@ -197,6 +202,8 @@ class SparseMixerBackbone(keras_hub.models.Backbone):
         self.mask_padding_in_mixing = mask_padding_in_mixing
         self.mask_padded_queries = mask_padded_queries
         self.share_block_weights = share_block_weights
+        self.norm = norm
+        self.activation = activation
 
     def get_config(self):
         return {
@@ -218,4 +225,6 @@ class SparseMixerBackbone(keras_hub.models.Backbone):
             "mask_padding_in_mixing": self.mask_padding_in_mixing,
             "mask_padded_queries": self.mask_padded_queries,
             "share_block_weights": self.share_block_weights,
+            "norm": self.norm,
+            "activation": self.activation,
         }

@@ -27,11 +27,19 @@ class Theme:
 LIGHT = Theme(ink="#24292f", faint="#c9ced6", train="#8c99a8", validation="#c2410c", heat="YlOrBr")
 DARK = Theme(ink="#d5d9de", faint="#454c55", train="#7d8b9c", validation="#fb923c", heat="inferno")
 
+# A metric, and what it is drawn beside.
+BASELINES = {
+    "masked_lm_accuracy": ("baseline_accuracy", "always the most frequent"),
+    "bits_per_character": ("ngram_bits_per_character", "5-gram model"),
+}
 # Metric, title, unit of the axis. Others that both splits report follow under their own names.
 CURVES = (
     ("masked_lm_accuracy", "Masked-word accuracy", "%"),
     ("score", "Score", "%"),
     ("accuracy", "Accuracy", "%"),
+    ("bits_per_character", "Bits per character", ""),
+    ("perplexity", "Perplexity", ""),
+    ("next_accuracy", "Next symbol right", "%"),
     ("loss", "Loss", "nats"),
     ("masked_lm_loss", "Masked-word loss", "nats per word"),
     ("order_accuracy", "Sentence-order accuracy", "%"),
@@ -72,6 +80,14 @@ def all_charts(log: RunLog) -> list[Chart]:
         for key, title, unit in (*CURVES, *others)
         if len(log.series(key, "train")[0]) or len(log.series(key, "validation")[0])
     ]
+    if log.learned_spans():
+        charts.append(
+            Chart(
+                name="learned_spans",
+                description="Learned attention span of each head, by layer",
+                draw=lambda theme: learned_spans(log, theme),
+            )
+        )
     if log.expert_load()[1]:
         charts.append(
             Chart(
@@ -99,11 +115,10 @@ def curve(log: RunLog, key: str, title: str, unit: str, theme: Theme) -> bytes:
                 if len(steps) == 1:
                     marker = "o"
                 axes.plot(steps, values, color=color, marker=marker, label=split)
-        baseline = log.last("baseline_accuracy", "validation")
-        if key == "masked_lm_accuracy" and baseline is not None:
-            axes.axhline(
-                baseline, color=theme.ink, linestyle=(0, (2, 3)), label="always the most frequent"
-            )
+        beside, label = BASELINES.get(key, (None, None))
+        baseline = log.last(beside, "validation") if beside else None
+        if baseline is not None:
+            axes.axhline(baseline, color=theme.ink, linestyle=(0, (2, 3)), label=label)
         if unit == "%":
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None, symbol=""))
             axes.set_ylim(bottom=0)
@@ -139,6 +154,23 @@ def expert_load(log: RunLog, theme: Theme) -> bytes:
         _step_axis(bands[-1])
         bands[-1].set_xlabel("step")
         figure.colorbar(image, ax=list(bands), label="% of the routed tokens", pad=0.02)
+        return _png(figure)
+
+
+def learned_spans(log: RunLog, theme: Theme) -> bytes:
+    """A bar a head, one panel a layer, at the last evaluation."""
+    layers = log.learned_spans()
+    highest = max(1.0, *(max(heads) for heads in layers.values()))
+    with matplotlib.rc_context(_style(theme)):
+        figure = Figure(figsize=(WIDTH, 0.7 + 1.1 * len(layers)), layout="constrained")
+        panels = figure.subplots(len(layers), sharex=True, squeeze=False)[:, 0]
+        for panel, (name, heads) in zip(panels, layers.items(), strict=True):
+            panel.bar(np.arange(len(heads)), heads, color=theme.validation)
+            panel.set_ylim(0, 1.05 * highest)
+            panel.set_ylabel("tokens")
+            panel.set_title(f"{name}: learned span", loc="left")
+        panels[-1].set_xlabel("head")
+        panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
         return _png(figure)
 
 

@@ -17,6 +17,9 @@ def console_summary(workdir: str | Path) -> str:
             ("baseline_accuracy", "  always the most frequent", "{:.1%}"),
             ("order_accuracy", "sentence-order accuracy", "{:.1%}"),
             ("score", "score", "{:.1%}"),
+            ("bits_per_character", "bits per character", "{:.3f}"),
+            ("ngram_bits_per_character", "  a 5-gram model", "{:.3f}"),
+            ("perplexity", "perplexity", "{:,.1f}"),
             ("loss", "loss", "{:.3f}"),
         ):
             if key in last:

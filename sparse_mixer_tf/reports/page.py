@@ -80,6 +80,11 @@ def summary(log: RunLog) -> list[tuple[str, str]]:
     first = log.validation[0] if log.validation else {}
     if first.get("step") == 0 and "masked_lm_accuracy" in first:
         rows.append(("The untrained model", f"{first['masked_lm_accuracy']:.1%}"))
+    bits = log.last("bits_per_character", "validation")
+    if bits is not None:
+        rows.append(("Bits per character, held out", f"{bits:.3f}"))
+        ngram = log.last("ngram_bits_per_character", "validation")
+        rows.append(("A 5-gram model of the same text", f"{ngram:.3f}"))
     order = log.last("order_accuracy", "validation")
     if order is not None:
         rows.append(("Sentence order right, held out", f"{order:.1%}"))
@@ -113,6 +118,9 @@ def _page(name: str, log: RunLog, figures: list[str]) -> str:
     fills = [sample for sample in log.samples if "predictions" in sample]
     if fills:
         sections.append("<h2>Sample fills</h2>" + "".join(_sample(s) for s in fills))
+    continued = [sample for sample in log.samples if "continuation" in sample]
+    if continued:
+        sections.append("<h2>Continued text</h2>" + "".join(_continued(s) for s in continued))
     sections += scores.sections(log)
     if log.settings:
         settings = "".join(
@@ -156,6 +164,14 @@ def _sample(sample: dict) -> str:
     return (
         f"<blockquote>{escape(sample['text'])}</blockquote>"
         f"<table><tr><th>truth</th><th>the model's words</th></tr>{rows}</table>"
+    )
+
+
+def _continued(sample: dict) -> str:
+    """A prompt, softly, and what the model wrote behind it."""
+    return (
+        f'<blockquote style="white-space: pre-wrap"><span class="soft">{escape(sample["prompt"])}'
+        f"</span>{escape(sample['continuation'])}</blockquote>"
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-BOOKKEEPING = ("step", "split", "seconds", "baseline_accuracy")
+BOOKKEEPING = ("step", "split", "seconds", "baseline_accuracy", "ngram_bits_per_character")
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,9 @@ class RunLog:
         validation: records of the held-out split, one an evaluation.
         settings: the settings, nested dicts flattened to dotted names.
         samples: what the model said about examples of the last evaluation: masked sentences, each a
-            dict of `text` and `predictions`, or mistakes of a classifier, each a dict of
-            `segments`, `truth`, `said` and `size`; empty when the run wrote none.
+            dict of `text` and `predictions`, mistakes of a classifier, each a dict of `segments`,
+            `truth`, `said` and `size`, or continued texts, each a dict of `prompt` and
+            `continuation`; empty when the run wrote none.
     """
 
     train: list[dict[str, Any]]
@@ -63,6 +64,11 @@ class RunLog:
         return steps, {
             name: np.array([record["expert_load"][name] for record in records]).T for name in names
         }
+
+    def learned_spans(self) -> dict[str, list[float]]:
+        """For each adaptive attention the span of each head, in tokens, at the last evaluation."""
+        records = [record for record in self.validation if record.get("learned_spans")]
+        return records[-1]["learned_spans"] if records else {}
 
 
 def is_number(value: Any) -> bool:

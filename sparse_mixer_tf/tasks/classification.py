@@ -6,11 +6,9 @@ from keras import ops
 from pipelines import classification as streams
 from pipelines.labelled_set import LabelledSet
 from pipelines.settings import DataSettings
-from pipelines.vocabulary import Vocabulary
 from sparse_mixer_tf.losses import cross_entropy_sums, squared_error_sums
 from sparse_mixer_tf.metrics import Predictions, scores
 from sparse_mixer_tf.models import SparseMixerTextClassifier
-from sparse_mixer_tf.settings import ModelSettings, TrainingSettings
 from sparse_mixer_tf.tasks.encoder import (
     build_backbone,
     forward,
@@ -18,11 +16,12 @@ from sparse_mixer_tf.tasks.encoder import (
     routing_summary,
     routing_sums,
 )
+from sparse_mixer_tf.tasks.task import Task
 
 _MISTAKES = 10
 
 
-class Classification:
+class Classification(Task):
     """See `tasks.task.Task`. `error`, which decides what is best, is 1 - `score`.
 
     A held-out pass adds every example's outputs into one table, so that a score is of the whole
@@ -31,16 +30,9 @@ class Classification:
 
     better = "error"
 
-    def __init__(
-        self,
-        model_settings: ModelSettings,
-        training_settings: TrainingSettings,
-        data_settings: DataSettings,
-    ):
-        self.model_settings, self.settings = model_settings, training_settings
-        self.data_settings = data_settings
-        self.vocabulary = self.model = self.data = None
-        self.facts, self._held_out = {}, {}
+    def __init__(self, model_settings, training_settings, data_settings):
+        super().__init__(model_settings, training_settings, data_settings)
+        self.data, self._held_out = None, {}
 
     def open_data(self, settings: DataSettings | None = None) -> None:
         """See `Task`."""
@@ -60,10 +52,6 @@ class Classification:
                 "labels": list(self.data.labels),
             },
         )
-
-    def restore(self, vocabulary: Vocabulary, facts: dict) -> None:
-        """See `Task`."""
-        self.vocabulary, self.facts = vocabulary, facts
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -26,27 +26,32 @@ class Forward(NamedTuple):
     auxiliary_loss: object
 
 
+def routing_settings(model: ModelSettings) -> RoutingSettings | None:
+    """How the experts of a model are routed to; None where it has no experts."""
+    if "g" not in model.architecture:
+        return None
+    return RoutingSettings(
+        num_experts=model.num_experts,
+        router=model.router,
+        num_selected_experts=model.num_selected_experts,
+        capacity_factor=model.capacity_factor,
+        eval_capacity_factor=model.eval_capacity_factor,
+        min_expert_capacity=model.min_expert_capacity,
+        batch_prioritized_routing=model.batch_prioritized_routing,
+        jitter_noise=model.jitter_noise,
+        max_group_size=model.max_group_size,
+        dispatch=model.dispatch,
+        gate=model.gate,
+        balance_loss_factor=model.balance_loss_factor,
+        router_z_loss_factor=model.router_z_loss_factor,
+        route_padding=model.route_padding,
+    )
+
+
 def build_backbone(
     model: ModelSettings, vocabulary_size: int, max_seq_length: int, precision: str
 ) -> SparseMixerBackbone:
     """The encoder that the settings describe."""
-    routing = None
-    if "g" in model.architecture:
-        routing = RoutingSettings(
-            num_experts=model.num_experts,
-            router=model.router,
-            num_selected_experts=model.num_selected_experts,
-            capacity_factor=model.capacity_factor,
-            eval_capacity_factor=model.eval_capacity_factor,
-            min_expert_capacity=model.min_expert_capacity,
-            batch_prioritized_routing=model.batch_prioritized_routing,
-            jitter_noise=model.jitter_noise,
-            max_group_size=model.max_group_size,
-            dispatch=model.dispatch,
-            balance_loss_factor=model.balance_loss_factor,
-            router_z_loss_factor=model.router_z_loss_factor,
-            route_padding=model.route_padding,
-        )
     return SparseMixerBackbone(
         vocabulary_size=vocabulary_size,
         architecture=model.architecture,
@@ -59,10 +64,13 @@ def build_backbone(
         attention_dropout_rate=model.attention_dropout_rate,
         expert_d_ff=model.expert_d_ff,
         expert_dropout_rate=model.expert_dropout_rate,
-        routing=routing,
+        routing=routing_settings(model),
         mixing_implementation=model.mixing_implementation,
         mask_padding_in_mixing=model.mask_padding_in_mixing,
+        mask_padded_queries=model.mask_padded_queries,
         share_block_weights=model.share_block_weights,
+        norm=model.norm,
+        activation=model.activation,
         dtype=precision,
     )
 

@@ -8,10 +8,8 @@ from pipelines.errors import InputError
 from pipelines.prepare import open_or_prepare
 from pipelines.settings import DataSettings
 from pipelines.store import TokenStore
-from pipelines.vocabulary import Vocabulary
 from sparse_mixer_tf.losses import cross_entropy_sums
 from sparse_mixer_tf.models import PretrainingModel
-from sparse_mixer_tf.settings import ModelSettings, TrainingSettings
 from sparse_mixer_tf.tasks.encoder import (
     build_backbone,
     forward,
@@ -20,26 +18,18 @@ from sparse_mixer_tf.tasks.encoder import (
     routing_sums,
 )
 from sparse_mixer_tf.tasks.filling import fill, sample_lines
+from sparse_mixer_tf.tasks.task import Task
 
 _SAMPLES = 6
 
 
-class Pretraining:
+class Pretraining(Task):
     """See `tasks.task.Task`."""
 
-    better = "loss"
-
-    def __init__(
-        self,
-        model_settings: ModelSettings,
-        training_settings: TrainingSettings,
-        data_settings: DataSettings,
-    ):
-        self.model_settings, self.settings = model_settings, training_settings
-        self.data_settings = data_settings
+    def __init__(self, model_settings, training_settings, data_settings):
+        super().__init__(model_settings, training_settings, data_settings)
         self.has_order = data_settings.pair_objective != "none"
-        self.vocabulary = self.model = self._store = None
-        self.facts = {}
+        self._store = None
 
     def open_data(self, settings: DataSettings | None = None) -> None:
         """See `Task`; a store is made where there is none."""
@@ -61,10 +51,6 @@ class Pretraining:
                 "data_fingerprint": store.data_fingerprint,
             },
         )
-
-    def restore(self, vocabulary: Vocabulary, facts: dict) -> None:
-        """See `Task`."""
-        self.vocabulary, self.facts = vocabulary, facts
 
     def build(self) -> None:
         """See `Task`."""

@@ -1,33 +1,73 @@
 """What the trainer asks of a task."""
 
-from typing import Protocol
+from pathlib import Path
 
 import keras
 
+from pipelines import vocabulary
 from pipelines.settings import DataSettings
 from pipelines.vocabulary import Vocabulary
+from sparse_mixer_tf.settings import ModelSettings, TrainingSettings
 
 
-class Task(Protocol):
+class Task:
     """Data, model, loss and score of one kind of training.
 
     Made from its settings it is cheap. `open_data` or `restore` come next, then `build`; the rest
-    needs both. `normalizers` and `contributions` are those of `training.step.Objective`.
+    needs both. `normalizers` and `contributions` are those of `training.step.Objective`. Here stand
+    the answers of a task whose rows are sequences of SentencePiece ids, each complete in itself.
 
     Attributes:
+        model_settings, settings: of the model and of its training.
         data_settings: as given; those of the data that were opened last.
         vocabulary: of the token ids.
         facts: what a run is made of besides its settings: fingerprints of vocabulary and data, and
             what the model must know of the data. Goes to JSON.
         model: the keras model.
         better: the held-out metric that decides which checkpoint is best; the lowest is.
+        initial_memory: what is carried from batch to batch, see `training.memory`; None: nothing.
     """
 
-    data_settings: DataSettings
-    vocabulary: Vocabulary
-    facts: dict
-    model: keras.Model
-    better: str
+    better = "loss"
+    initial_memory = None
+
+    def __init__(
+        self,
+        model_settings: ModelSettings,
+        training_settings: TrainingSettings,
+        data_settings: DataSettings,
+    ):
+        self.model_settings, self.settings = model_settings, training_settings
+        self.data_settings = data_settings
+        self.vocabulary: Vocabulary | None = None
+        self.model: keras.Model | None = None
+        self.facts: dict = {}
+
+    @property
+    def tokens_per_row(self) -> int:
+        """Tokens of a row of a batch, padding counted."""
+        return self.data_settings.max_seq_length
+
+    @property
+    def vocabulary_file(self) -> str:
+        """Where in its workdir a run keeps its vocabulary."""
+        return "vocabulary/spm.model"
+
+    def read_vocabulary(self, path: Path):
+        """Reads that file.
+
+        Raises:
+            InputError: it is missing or damaged.
+        """
+        return vocabulary.load(path)
+
+    def static_choices(self, step: int) -> tuple:
+        """Sets the model up for a step; what compiled functions depend on besides shapes.
+
+        Functions are compiled anew where the answer is another one. A pure function of the step and
+        the weights, so that a run that was interrupted chooses alike.
+        """
+        return ()
 
     def open_data(self, settings: DataSettings | None = None) -> None:
         """Reads or prepares the data, those of other settings if they are given.
@@ -35,34 +75,40 @@ class Task(Protocol):
         Raises:
             InputError: the data or their settings are wrong, or not of this task's vocabulary.
         """
+        raise NotImplementedError
 
-    def restore(self, vocabulary: Vocabulary, facts: dict) -> None:
+    def restore(self, vocabulary, facts: dict) -> None:
         """Takes from an earlier run what `open_data` would find out, to use a model without it."""
+        self.vocabulary, self.facts = vocabulary, facts
 
     def build(self) -> None:
         """Makes the model."""
+        raise NotImplementedError
 
     def num_train_examples(self) -> int:
         """Examples of one epoch."""
+        raise NotImplementedError
 
     def train_stream(self, start_step: int):
         """Endless tf.data of global batches, beginning at one step."""
+        raise NotImplementedError
 
     def evaluation_stream(self, num_batches: int | None, splits: tuple[str, ...] = ()):
         """tf.data over held-out data, in order; over all of it if `num_batches` is None."""
-
-    def normalizers(self, batch: dict) -> dict: ...
-
-    def contributions(self, batch: dict, normalizers: dict, share, key) -> tuple: ...
+        raise NotImplementedError
 
     def evaluation_sums(self, batch: dict) -> dict:
         """Sums over a held-out batch; `summary` turns their total into metrics."""
+        raise NotImplementedError
 
     def summary(self, sums: dict) -> dict:
         """Held-out metrics, `loss` among them, from the sums over all evaluation batches."""
+        raise NotImplementedError
 
     def samples(self, sums: dict) -> list[dict]:
         """What the model says about a few held-out examples, for people."""
+        raise NotImplementedError
 
     def sample_lines(self, samples: list[dict]) -> list[str]:
         """Samples as console lines."""
+        raise NotImplementedError

@@ -14,7 +14,10 @@ from pathlib import Path
 
 import numpy as np
 from absl import logging
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
+
+from sparse_mixer_tf.training.retries import with_retries
 
 STATE, MANIFEST = "state.safetensors", "manifest.json"
 
@@ -53,29 +56,55 @@ class Checkpoints:
         self.folder, self.variables, self.keep = Path(folder), variables, keep
 
     def save(self, step: int, facts: dict, score: float | None = None) -> Path:
+        """Writes the checkpoint of `step` with the variables as they are; see `write`."""
+        return self.write(step, self.snapshot(), facts, score)
+
+    def snapshot(self) -> dict[str, np.ndarray]:
+        """The variables by name, copied, so that training may go on while they are written."""
+        return {name: np.asarray(variable.numpy()) for name, variable in self.variables.items()}
+
+    def write(
+        self, step: int, arrays: dict[str, np.ndarray], facts: dict, score: float | None = None
+    ) -> Path:
         """Writes the checkpoint of `step` and drops old ones.
 
         Args:
+            arrays: of `snapshot`.
             facts: go into the manifest.
             score: the held-out loss at this step, if it was evaluated.
+
+        Raises:
+            OSError: nothing of it is left then, and the older ones are untouched.
         """
         final = self.folder / f"{step:08d}"
         if final.exists():
-            return final
+            if self._load(step) is not None:
+                return final
+            shutil.rmtree(final)
         temporary = self.folder / f".writing-{step:08d}"
         shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        arrays = {name: np.asarray(variable.numpy()) for name, variable in self.variables.items()}
-        save_file(arrays, temporary / STATE)
-        manifest = {"step": step, "score": score, "sha256": _sha256(temporary / STATE)} | facts
-        (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1))
-        for path in (temporary / STATE, temporary / MANIFEST, temporary):
-            _flush(path)
-        _verify_equal(load_file(temporary / STATE), arrays)
-        os.rename(temporary, final)
+        try:
+            self._write_unnamed(temporary, step, arrays, facts | {"score": score})
+            os.rename(temporary, final)
+        except OSError:
+            # On a full disk, half a checkpoint would keep the next one from fitting.
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
         _flush(self.folder)
         self._rotate()
         return final
+
+    def _write_unnamed(self, folder: Path, step: int, arrays: dict, facts: dict) -> None:
+        folder.mkdir(parents=True)
+        try:
+            save_file(arrays, folder / STATE)
+        except SafetensorError as error:
+            raise OSError(f"{folder / STATE}: {error}") from error
+        manifest = {"step": step, "sha256": _sha256(folder / STATE)} | facts
+        (folder / MANIFEST).write_text(json.dumps(manifest, indent=1))
+        for path in (folder / STATE, folder / MANIFEST, folder):
+            _flush(path)
+        _verify_equal(load_file(folder / STATE), arrays)
 
     def steps(self) -> list[int]:
         """Steps that have a checkpoint, oldest first; not yet verified."""
@@ -104,7 +133,7 @@ class Checkpoints:
         if steps:
             raise CheckpointError(
                 f"none of the checkpoints in {self.folder} is whole; "
-                "remove the folder to start the run afresh"
+                "copy a good one back, or give another --workdir to start afresh"
             )
         return None
 
@@ -154,12 +183,16 @@ class Checkpoints:
     def _load(self, step: int) -> tuple[dict, dict] | None:
         """Manifest and arrays of a checkpoint; None, with a warning, if it is damaged."""
         folder = self.folder / f"{step:08d}"
-        try:
+
+        def read():
             manifest = json.loads((folder / MANIFEST).read_text())
             if _sha256(folder / STATE) != manifest["sha256"]:
                 raise ValueError("its checksum is wrong")
             return manifest, load_file(folder / STATE)
-        except (OSError, ValueError, KeyError) as error:
+
+        try:
+            return with_retries(read, f"reading {folder}")
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
             logging.warning("checkpoint %s is damaged and not used: %s", folder, error)
             return None
 

@@ -1,17 +1,20 @@
 """Adding up what a model does on held-out data."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 import tensorflow as tf
 
+from sparse_mixer_tf.training.step import EvaluationStep
 
-def evaluation_sums(batches: Iterable, step: Callable) -> dict:
+
+def evaluation_sums(batches: Iterable, step: EvaluationStep) -> dict:
     """Sums over all batches, in float64, so that their number does not matter.
 
     Args:
-        step: `batch -> dict of sums`, nested as the task likes.
+        step: its sums are nested as the task likes.
     """
+    step.begin()
     total = None
     for batch in batches:
         sums = tf.nest.map_structure(lambda x: np.asarray(x, "float64"), step(batch))

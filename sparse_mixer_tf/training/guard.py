@@ -1,27 +1,7 @@
-"""What ends a run early: a signal, or a number that is no number."""
+"""What ends a run early: a signal."""
 
-import math
 import signal
 import threading
-
-
-class NonFiniteLoss(ArithmeticError):
-    """The loss or the gradient is NaN or infinite."""
-
-
-def check_finite(step: int, metrics: dict) -> None:
-    """Stops training before broken weights are saved.
-
-    Raises:
-        NonFiniteLoss: naming the step and the metric.
-    """
-    for name in ("loss", "gradient_norm"):
-        if not math.isfinite(metrics[name]):
-            raise NonFiniteLoss(
-                f"{name} is {metrics[name]} at step {step}; nothing was saved since the last "
-                "checkpoint. A lower --learning_rate, more --warmup_steps or --max_gradient_norm=1 "
-                "helps"
-            )
 
 
 class Interruption:

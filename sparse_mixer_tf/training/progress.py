@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 SCORES = ("accuracy", "fraction", "score", "f1", "correlation", "match", "parity")
+PER_TOKEN = ("bits_per_character", "perplexity")
 
 
 def duration(seconds: float) -> str:
@@ -41,6 +42,9 @@ def evaluation_line(step: int, metrics: dict) -> str:
         f"{_words(name)} {value:.1%}"
         for name, value in metrics.items()
         if name.endswith(SCORES) and isinstance(value, float)
+    ]
+    shown += [
+        f"{_words(name)} {value:.3f}" for name, value in metrics.items() if name.endswith(PER_TOKEN)
     ]
     return f"held out after step {step:,} · " + " · ".join(shown)
 

@@ -2,34 +2,31 @@
 
 The loss of a batch is a sum of contributions divided by counts taken over the *global* batch, so
 that cutting it over replicas and micro-batches changes nothing. Gradients are summed over replicas
-once, clipped by their global norm after that, and applied. Keras's own `fit` does none of these
-three right under `tf.distribute`.
+once, clipped by their global norm after that, and applied, unless a number is no number. Keras's
+own `fit` does none of these right under `tf.distribute`.
+
+Two things know where the batch is cut. Dropout masks are of a replica and a micro-batch, so they
+repeat for the same number of these. Tokens are routed in groups of at most `--max_group_size`: the
+numbers are the same for every cut when that divides the tokens of a micro-batch, whose groups are
+then those of the whole batch.
 """
 
 import time
-from typing import Protocol
+from collections.abc import Callable
 
 import tensorflow as tf
 
-
-class Objective(Protocol):
-    """What a task gives the step. Tensors are this replica's, or this micro-batch's."""
-
-    def normalizers(self, batch: dict) -> dict:
-        """Counts to divide by, as sums over `batch`; the step adds them over replicas."""
-
-    def contributions(self, batch: dict, normalizers: dict, share, key) -> tuple:
-        """The loss and the metrics, each so that the sum over all parts is the global value.
-
-        Args:
-            normalizers: over the global batch.
-            share: float, 1 / number of parts; what a part's *mean* contributes.
-            key: uint32 [2], from which this part's dropout is derived.
-        """
+from sparse_mixer_tf.training.gradients import Gradients, Objective
+from sparse_mixer_tf.training.health import judge, new_history, remember
+from sparse_mixer_tf.training.memory import CarriedMemory, carried_memory, with_memory
 
 
 class TrainStep:
     """Callable `(batch, step) -> metrics` that applies one update.
+
+    An update whose loss or gradients are not finite is not applied: weights, optimizer and memory
+    keep their bits. The metrics say so in `applied`, with `spike` and the squared norm of each
+    variable's gradient in `gradient_squares [num_variables]`.
 
     Args:
         objective: the task's loss.
@@ -40,6 +37,9 @@ class TrainStep:
         gradient_accumulation_steps: micro-batches that each replica's batch is cut into.
         max_gradient_norm: clip to this global norm, or None.
         jit_compile: compile with XLA; with one replica the optimizer's update is compiled too.
+        memory: what the objective carries from step to step, if anything.
+        refuse_spikes: do not apply an update whose loss or gradient norm is a spike either.
+        history: of `new_history`, what a spike is measured against; one of its own if not given.
     """
 
     def __init__(
@@ -52,136 +52,153 @@ class TrainStep:
         gradient_accumulation_steps: int = 1,
         max_gradient_norm: float | None = None,
         jit_compile: bool = False,
+        memory: CarriedMemory | None = None,
+        refuse_spikes: bool = False,
+        history=None,
     ):
         self.objective, self.variables, self.optimizer = objective, variables, optimizer
-        self.strategy, self.seed = strategy, seed
-        self.parts, self.max_gradient_norm = gradient_accumulation_steps, max_gradient_norm
-        alone = strategy.num_replicas_in_sync == 1
+        self.strategy, self.memory, self.refuse_spikes = strategy, memory, refuse_spikes
+        self.max_gradient_norm = max_gradient_norm
+        with strategy.scope():
+            self.history = new_history() if history is None else history
+        self.replicas = strategy.num_replicas_in_sync
+        gradients = Gradients(
+            objective, variables, self.replicas, gradient_accumulation_steps, seed
+        )
         # Collectives cannot be compiled here, so with several replicas only what lies between is.
-        compiled = tf.function(self._gradients, jit_compile=jit_compile, autograph=False)
-        self._compiled_gradients = self._gradients if alone else compiled
-        update = tf.function(
-            self._update, jit_compile=jit_compile if alone else None, autograph=False
-        )
-        self._step = tf.function(
-            lambda batch, step: strategy.run(update, (batch, step)), autograph=False
-        )
+        compiled = tf.function(gradients, jit_compile=jit_compile, autograph=False)
+        if self.replicas == 1:
+            self._gradients = gradients
+            whole = tf.function(self._step_alone, jit_compile=jit_compile, autograph=False)
+            self._step = tf.function(lambda *inputs: strategy.run(whole, inputs), autograph=False)
+        else:
+            self._gradients = compiled
+            self._step = tf.function(self._step_together, autograph=False)
         # Gradients are left out of what is returned; the last number still needs them all.
         self._timed = tf.function(
-            lambda batch: strategy.run(
-                lambda part: compiled(*self._gradient_inputs(part, 0))[1:], (batch,)
+            lambda *inputs: strategy.run(
+                lambda *part: compiled(*self._gradient_inputs(*part, 0))[1:], inputs
             ),
             autograph=False,
         )
 
     def __call__(self, batch, step: int) -> dict:
         """Applies the update of `step`; returns global metrics as float32 tensors."""
-        return self.strategy.experimental_local_results(self._step(batch, tf.constant(step)))[0]
+        metrics, memory = self._step(batch, self._carried(), tf.constant(step))
+        if memory is not None:
+            self.memory.value = memory
+        return metrics
 
     def measure(self, batch, repeats: int = 3) -> float:
         """Seconds of the fastest of a few gradient computations; updates nothing."""
         seconds = []
         for _ in range(repeats + 1):
             start = time.perf_counter()
-            _, norm = self._timed(batch)
-            self.strategy.experimental_local_results(norm)[0].numpy()
+            *_, size = self._timed(batch, self._carried())
+            self.strategy.experimental_local_results(size)[0].numpy()
             seconds.append(time.perf_counter() - start)
         return min(seconds[1:])
 
-    def _update(self, batch, step):
-        context = tf.distribute.get_replica_context()
-        replicas = self.strategy.num_replicas_in_sync
-        gradients, metrics, _ = self._compiled_gradients(*self._gradient_inputs(batch, step))
-        if replicas > 1:
+    def _carried(self):
+        return None if self.memory is None else self.memory.value
+
+    def _step_alone(self, batch, memory, step):
+        gradients, metrics, memory = self._reduced_gradients(batch, memory, step)
+        tf.cond(metrics["applied"] > 0, lambda: self._apply(gradients, metrics), lambda: None)
+        return metrics, memory
+
+    def _step_together(self, batch, memory, step):
+        """The step of several replicas; Keras cannot update under a condition inside of one."""
+        run = self.strategy.run
+        gradients, metrics, memory = run(self._reduced_gradients, (batch, memory, step))
+        first = {n: self.strategy.experimental_local_results(x)[0] for n, x in metrics.items()}
+        tf.cond(first["applied"] > 0, lambda: run(self._apply, (gradients, metrics)), lambda: None)
+        return first, memory
+
+    def _apply(self, gradients, metrics: dict) -> None:
+        # Keras sums gradients over replicas once more; they are summed already.
+        self.optimizer.apply([g / self.replicas for g in gradients], self.variables)
+        self.history.assign(remember(self.history.value, metrics["loss"], metrics["gradient_norm"]))
+
+    def _reduced_gradients(self, batch, memory, step):
+        """Clipped gradients and metrics of the global batch, and the memory of this replica."""
+        inputs = self._gradient_inputs(batch, memory, step)
+        gradients, metrics, new_memory, _ = self._gradients(*inputs)
+        if self.replicas > 1:
+            context = tf.distribute.get_replica_context()
             gradients, metrics = context.all_reduce("SUM", (gradients, metrics))
-        norm = tf.linalg.global_norm(gradients)
+        # As in tf.linalg.global_norm, whose parts are worth keeping.
+        squares = 2.0 * tf.stack([tf.nn.l2_loss(g) for g in gradients])
+        norm = tf.sqrt(tf.reduce_sum(squares))
         if self.max_gradient_norm is not None:
             gradients, _ = tf.clip_by_global_norm(gradients, self.max_gradient_norm, norm)
+        verdict = judge(self.history.value, metrics["loss"], norm)
+        applied = verdict.finite & ~(verdict.spike & self.refuse_spikes)
+        if memory is not None:
+            new_memory = tf.where(applied, new_memory, memory)
         metrics |= {
             "gradient_norm": norm,
             "learning_rate": tf.cast(self.optimizer.learning_rate, tf.float32),
+            "applied": tf.cast(applied, tf.float32),
+            "spike": tf.cast(verdict.spike, tf.float32),
+            "gradient_squares": squares,
         }
-        # Keras sums gradients over replicas once more; they are summed already.
-        self.optimizer.apply([g / replicas for g in gradients], self.variables)
-        return metrics
+        return gradients, metrics, new_memory
 
-    def _gradient_inputs(self, batch, step):
-        context = tf.distribute.get_replica_context()
+    def _gradient_inputs(self, batch, memory, step):
         replica = 0
         normalizers = self.objective.normalizers(batch)
-        if self.strategy.num_replicas_in_sync > 1:
+        if self.replicas > 1:
+            context = tf.distribute.get_replica_context()
             normalizers = context.all_reduce("SUM", normalizers)
             replica = context.replica_id_in_sync_group
+        batch = with_memory(batch, memory)
         return batch, normalizers, tf.cast(step, tf.uint32), tf.cast(replica, tf.uint32)
-
-    def _gradients(self, batch, normalizers, step, replica):
-        """Gradients and metrics of this replica's batch, and a number that depends on them all."""
-        share = 1.0 / (self.parts * self.strategy.num_replicas_in_sync)
-
-        def of_part(part_batch, part):
-            stream = replica * tf.constant(self.parts, tf.uint32) + tf.cast(part, tf.uint32)
-            # An odd constant, so that streams stay apart whatever the seed.
-            word = tf.constant(self.seed % 2**32, tf.uint32) + stream * tf.constant(
-                0x9E3779B9, tf.uint32
-            )
-            with tf.GradientTape() as tape:
-                loss, metrics = self.objective.contributions(
-                    part_batch, normalizers, share, tf.stack([word, step])
-                )
-            gradients = tape.gradient(loss, [v.value for v in self.variables])
-            dense = [
-                tf.zeros(v.shape, v.dtype) if g is None else tf.convert_to_tensor(g)
-                for g, v in zip(gradients, self.variables, strict=True)
-            ]
-            return dense, {"loss": loss} | metrics
-
-        if self.parts == 1:
-            gradients, metrics = of_part(batch, 0)
-        else:
-            gradients, metrics = self._accumulate(of_part, batch)
-        return gradients, metrics, tf.linalg.global_norm(gradients)
-
-    def _accumulate(self, of_part, batch):
-        """Adds up `of_part` over micro-batches in a loop that holds one of them at a time."""
-        parts = {
-            name: tf.reshape(x, [self.parts, x.shape[0] // self.parts, *x.shape[1:]])
-            for name, x in batch.items()
-        }
-
-        def part_of(index):
-            return {name: tf.gather(x, index) for name, x in parts.items()}
-
-        of_part = tf.function(of_part, autograph=False)
-        first = of_part(part_of(0), tf.constant(0))
-        _, total = tf.while_loop(
-            lambda index, _: index < self.parts,
-            lambda index, total: (
-                index + 1,
-                tf.nest.map_structure(tf.add, total, of_part(part_of(index), index)),
-            ),
-            (tf.constant(1), first),
-        )
-        return total
 
 
 class EvaluationStep:
     """Callable `batch -> sums`, added over replicas.
 
     Args:
-        sums_of: the task's `batch -> dict of sums`, without dropout.
+        sums_of: the task's `batch -> dict of sums`, without dropout; `(sums, memory)` if a memory
+            is carried from batch to batch.
+        initial_memory: see `carried_memory`.
     """
 
-    def __init__(self, sums_of, strategy: tf.distribute.Strategy, jit_compile: bool = False):
-        self.strategy = strategy
-        compiled = tf.function(sums_of, jit_compile=jit_compile, autograph=False)
+    def __init__(
+        self,
+        sums_of,
+        strategy: tf.distribute.Strategy,
+        jit_compile: bool = False,
+        initial_memory: Callable | None = None,
+    ):
+        self.strategy, self._initial_memory = strategy, initial_memory
+        self.begin()
 
-        def reduced(batch):
-            sums = strategy.run(compiled, (batch,))
-            return tf.nest.map_structure(
+        def of_replica(batch, memory):
+            sums = sums_of(with_memory(batch, memory))
+            return (sums, None) if memory is None else sums
+
+        compiled = tf.function(of_replica, jit_compile=jit_compile, autograph=False)
+
+        def reduced(*inputs):
+            sums, memory = strategy.run(compiled, inputs)
+            sums = tf.nest.map_structure(
                 lambda x: strategy.reduce(tf.distribute.ReduceOp.SUM, x, axis=None), sums
             )
+            return sums, memory
 
         self._run = tf.function(reduced, autograph=False)
 
+    def begin(self) -> None:
+        """Begins an evaluation: the first batch meets a memory of zeros."""
+        self._memory = None
+
     def __call__(self, batch) -> dict:
-        return self._run(batch)
+        if self._memory is None and self._initial_memory is not None:
+            rows = self.strategy.experimental_local_results(tf.nest.flatten(batch)[0])[0].shape[0]
+            size = rows * self.strategy.num_replicas_in_sync
+            memory = carried_memory(self._initial_memory, size, self.strategy)
+            self._memory = memory and memory.value
+        sums, self._memory = self._run(batch, self._memory)
+        return sums

@@ -57,7 +57,8 @@ def check_same(workdir: Path, before: dict, now: dict) -> None:
     if changes:
         raise SettingsError(
             f"--workdir={workdir} holds a run with other settings: {'; '.join(changes)}. "
-            "Repeat its flags to continue it, or give another --workdir"
+            "Repeat its flags to continue it, or give another --workdir; there, "
+            f"--fork_from={workdir}@STEP goes on from one of its checkpoints"
         )
 
 

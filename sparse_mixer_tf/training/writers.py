@@ -6,6 +6,7 @@ from numbers import Number
 from pathlib import Path
 
 import tensorflow as tf
+from absl import logging
 
 
 class MetricsWriter:
@@ -14,17 +15,30 @@ class MetricsWriter:
     Args:
         workdir: holds `metrics.jsonl`, `samples.jsonl` and `tensorboard/`.
         from_step: lines of later steps, left by a run that was killed, are dropped; 0 drops all.
+        writes: False for a process that writes nothing.
     """
 
-    def __init__(self, workdir: Path, from_step: int = 0):
-        self.workdir = Path(workdir)
-        for name in ("metrics.jsonl", "samples.jsonl"):
-            _drop_after(self.workdir / name, from_step)
-        self._boards = {}
+    def __init__(self, workdir: Path, from_step: int = 0, writes: bool = True):
+        self.workdir, self.writes = Path(workdir), writes
+        self._boards, self._unwritten = {}, {}
+        if writes:
+            for name in ("metrics.jsonl", "samples.jsonl"):
+                _drop_after(self.workdir / name, from_step)
 
     def write(self, step: int, split: str, values: dict) -> None:
-        """Writes numbers, and lists or dicts of numbers, of one step."""
+        """Writes numbers, and lists or dicts of numbers, of one step.
+
+        What cannot be written is a warning, and is written with the next line if it can be then.
+        """
+        if not self.writes:
+            return
         self._append("metrics.jsonl", {"step": step, "split": split} | values)
+        try:
+            self._write_board(step, split, values)
+        except (OSError, tf.errors.OpError) as error:
+            logging.warning("TensorBoard's files in %s: %s", self.workdir, error)
+
+    def _write_board(self, step: int, split: str, values: dict) -> None:
         if split not in self._boards:
             self._boards[split] = tf.summary.create_file_writer(
                 str(self.workdir / "tensorboard" / split)
@@ -36,11 +50,21 @@ class MetricsWriter:
 
     def write_samples(self, step: int, samples: list) -> None:
         """Writes what the model says about a few real examples."""
-        self._append("samples.jsonl", {"step": step, "samples": samples})
+        if self.writes:
+            self._append("samples.jsonl", {"step": step, "samples": samples})
 
     def _append(self, name: str, record: dict) -> None:
-        with open(self.workdir / name, "a", encoding="utf-8") as file:
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        lines = self._unwritten.pop(name, "") + json.dumps(record, ensure_ascii=False) + "\n"
+        path = self.workdir / name
+        size = path.stat().st_size if path.exists() else 0
+        try:
+            with open(path, "a", encoding="utf-8") as file:
+                file.write(lines)
+        except OSError as error:
+            logging.warning("%s: %s; written later if it can be", path, error)
+            self._unwritten[name] = lines
+            if path.exists():
+                os.truncate(path, size)
 
 
 def _scalars(values: dict, prefix: str = ""):

@@ -7,13 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
-from sparse_mixer_tf.layers import MixtureOfExperts, observe_routing
-from sparse_mixer_tf.layers.dropless import (
-    block_sizes,
-    dropless,
-    overflow_blocks,
-    overflow_size,
-)
+from sparse_mixer_tf.layers import MixtureOfExperts, observe_routing, random_key
+from sparse_mixer_tf.layers.dropless import choose, first_slots, round_slots, slots_per_expert
 from sparse_mixer_tf.layers.router_losses import balance_loss
 from sparse_mixer_tf.layers.router_metrics import slot_metrics
 from sparse_mixer_tf.layers.routing import expert_capacity, experts_choose, tokens_choose
@@ -84,9 +79,10 @@ def test_a_token_sits_at_most_once_with_an_expert_and_gates_are_probabilities(ca
         seen.add((group, expert, token))
 
 
-def layer_for(router, **routing):
+def layer_for(router, activation="gelu", inner_dropout_rate=0.0, **routing):
+    options = {"activation": activation, "inner_dropout_rate": inner_dropout_rate}
     settings = {"num_experts": 4, "router": router, "min_expert_capacity": 1, **routing}
-    layer = MixtureOfExperts(10, settings)
+    layer = MixtureOfExperts(10, settings, **options)
     layer.build((None, None, D_MODEL))
     rng = np.random.default_rng(5)
     layer.set_weights([rng.normal(size=w.shape, scale=0.5) for w in layer.get_weights()])
@@ -210,27 +206,80 @@ def test_dropless_equals_a_plain_loop_over_tokens(favour, seq, selected, seed):
     scale=st.sampled_from([0.1, 1.0, 50.0]),
     seed=st.integers(0, 99),
 )
-def test_slots_and_blocks_of_dropless_hold_every_choice_once(tokens, experts, scale, seed):
+def test_slots_and_rounds_of_dropless_hold_every_choice_once(tokens, experts, scale, seed):
     rng = np.random.default_rng(seed)
-    logits = rng.normal(size=(1, tokens, experts)).astype("float32") * scale
-    logits[..., 0] += scale
+    logits = rng.normal(size=(tokens, experts)).astype("float32") * scale
+    logits[:, 0] += scale
     probabilities = np.asarray(ops.softmax(logits))
     selected = int(rng.integers(1, experts + 1))
-    routing, overflow = dropless(probabilities, np.ones((1, tokens), bool), selected)
-    held = [
-        (int(routing.token_index[i]), i[1])
-        for i in zip(*np.nonzero(np.asarray(routing.occupied)), strict=True)
-    ]
-    size = int(overflow_size(overflow, experts))
-    if size:
-        blocks = block_sizes(selected * tokens, experts)[size - 1]
-        block_routing, expert_index = overflow_blocks(probabilities, overflow, blocks)
-        held += [
-            (int(block_routing.token_index[i]), int(expert_index[i[1]]))
-            for i in zip(*np.nonzero(np.asarray(block_routing.occupied)), strict=True)
+    choices, gate = choose(probabilities, np.ones(tokens, bool), selected)
+
+    def seated(slots, expert_of_row):
+        return [
+            (int(slots.token[i]), int(expert_of_row[i[0]]), float(gate[slots.choice[i]]))
+            for i in zip(*np.nonzero(np.asarray(slots.occupied)), strict=True)
         ]
-    chosen = np.argsort(-probabilities[0], axis=1, kind="stable")[:, :selected]
-    assert sorted(held) == sorted((t, e) for t in range(tokens) for e in chosen[t])
+
+    capacity = slots_per_expert(selected * tokens, experts)
+    held = seated(first_slots(choices, tokens, capacity), range(experts))
+    waiting = ops.maximum(choices.count - capacity, 0)
+    while np.asarray(waiting).any():
+        expert, slots, waiting = round_slots(choices, tokens, waiting)
+        held += seated(slots, expert)
+    chosen = np.argsort(-probabilities, axis=1, kind="stable")[:, :selected]
+    expected = [(t, e, float(probabilities[t, e])) for t in range(tokens) for e in chosen[t]]
+    assert sorted(held) == sorted(expected)
+
+
+@pytest.mark.parametrize("activation", ["gelu", "relu"])
+@pytest.mark.parametrize("favour", [0.0, 100.0])
+def test_gradients_of_dropless_equal_those_of_every_expert_on_every_token(activation, favour):
+    layer = layer_for("dropless", num_selected_experts=2, activation=activation)
+    layer.router.bias.assign([favour, 0, 0, 0])
+    x = tf.constant(tokens_of(3, 7, 4))
+    mask = np.random.default_rng(1).random((3, 7)) < 0.8
+    cotangent = tokens_of(3, 7, 5)
+
+    def by_all_experts():
+        tokens = tf.reshape(x, [-1, D_MODEL])
+        probabilities = tf.nn.softmax(layer.router(tokens[None])[0])
+        best, expert = tf.math.top_k(probabilities, 2)
+        weight = tf.reduce_sum(tf.one_hot(expert, 4) * best[..., None], axis=1) * mask.reshape(
+            -1, 1
+        )
+        outputs = layer.experts(tf.broadcast_to(tokens, [4, *tokens.shape]))
+        return tf.reshape(tf.einsum("etd,te->td", outputs, weight), x.shape)
+
+    results = []
+    for forward in (by_all_experts, lambda: layer(x, padding_mask=mask)):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = forward()
+            loss = tf.reduce_sum(y * cotangent)
+        weights = [v.value for v in layer.trainable_variables]
+        results.append([y, *tape.gradient(loss, [x, *weights])])
+    for expected, actual in zip(*results, strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_inner_dropout_drops_the_same_elements_forward_and_backward():
+    layer = layer_for("dropless", num_selected_experts=2, inner_dropout_rate=0.5)
+    layer.router.bias.assign([100.0, 0, 0, 0])
+    x = tokens_of(2, 9, 6).astype("float32")
+    direction = 1e-3 * tokens_of(2, 9, 7)
+
+    def run(x):
+        with random_key(np.array([1, 2], "uint32")):
+            return layer(x, training=True)
+
+    with tf.GradientTape() as tape:
+        start = tf.constant(x)
+        tape.watch(start)
+        loss = tf.reduce_sum(run(start))
+    slope = float(tf.reduce_sum(tape.gradient(loss, start) * direction))
+    rise = float(tf.reduce_sum(run(x + direction) - run(x - direction)) / 2)
+    assert abs(slope) > 1e-3
+    np.testing.assert_allclose(rise, slope, rtol=2e-2)
 
 
 def test_balance_loss_is_one_for_uniform_top_one_routing():

@@ -71,4 +71,5 @@ def test_the_balance_loss_of_the_experts_is_among_the_losses(make_backbone, inpu
     model = PretrainingModel(make_backbone("gs", routing=routing))
     model(inputs)
     balance, z_loss = sorted(float(loss) for loss in model.losses)[::-1]
-    assert 0.01 <= balance < 0.04 and 0 < z_loss < 1e-3
+    # A balance of about 1 times its weight; below it where the load and the router disagree.
+    assert 0.008 <= balance < 0.04 and 0 < z_loss < 1e-3

@@ -21,6 +21,10 @@ from pipelines.settings import DataSettings
         ("max_bad_records", -1),
         ("validation_fraction", 1.0),
         ("dataset", ""),
+        ("tokenizer", "letters"),
+        ("block_size", 0),
+        ("eval_stride", 0),
+        ("eval_context", -1),
     ],
 )
 def test_a_value_out_of_range_is_refused_by_flag_name_and_value(name, value):
@@ -38,6 +42,12 @@ def test_there_are_no_more_mask_slots_than_a_full_sequence_uses():
     assert DataSettings(max_seq_length=64).num_predictions == 9
     assert DataSettings(max_seq_length=512).num_predictions == 76
     assert DataSettings(max_seq_length=512, max_predictions_per_seq=20).num_predictions == 20
+
+
+def test_a_context_without_a_stride_is_refused():
+    with pytest.raises(InputError, match="--eval_context=64 needs --eval_stride"):
+        DataSettings(eval_context=64)
+    assert DataSettings(eval_stride=8, eval_context=64).eval_context == 64
 
 
 def test_settings_survive_json():

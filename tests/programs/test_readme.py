@@ -29,8 +29,14 @@ SMALL = {
     ],
     "pipelines.prepare": ["--vocab_size=120"],
 }  # fmt: skip
+BRAINFORMER = [
+    "--train_steps=3", "--warmup_steps=1", "--eval_steps=1", "--max_documents=60",
+    "--validation_fraction=0.2", "--architecture=sgf", "--d_model=16", "--d_ff=16",
+    "--num_heads=2", "--num_experts=4", "--attn_span=64", "--block_size=32",
+    "--train_batch_size=4", "--eval_batch_size=4", "--jit_compile=false",
+]  # fmt: skip
 # Sizes and vocabulary are those of the run that is fine-tuned.
-FINETUNE = ["--train_epochs=0.01", "--evaluations=1", "--max_documents=60"]
+FINETUNE = ["--train_epochs=0.01", "--evaluations=1", "--max_documents=200"]
 
 
 def _arguments(command: str, places: dict[str, str]) -> list[str]:
@@ -60,6 +66,10 @@ def test_the_commands_work_in_their_order(programs, tmp_path, shared):
         module, *flags = _arguments(command, places)
         if any("configs/finetune" in flag for flag in flags):
             flags += FINETUNE
+        elif any("configs/brainformer" in flag for flag in flags):
+            flags += BRAINFORMER
+        elif module == "sparse_mixer_tf.launch":
+            flags += SMALL["sparse_mixer_tf.train"]
         elif module in SMALL:
             flags += SMALL[module]
         if module != "sparse_mixer_tf.predict" and "--noshow_batch" not in flags:

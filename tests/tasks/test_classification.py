@@ -11,6 +11,7 @@ from sparse_mixer_tf.settings import ModelSettings, TrainingSettings
 from sparse_mixer_tf.tasks import Classification
 from sparse_mixer_tf.training.evaluation import evaluation_sums
 from sparse_mixer_tf.training.step import EvaluationStep
+from sparse_mixer_tf.training.strategy import mirrored
 
 NOUNS = ("river", "stone", "window", "garden", "letter", "paper", "engine", "bridge")
 
@@ -71,7 +72,7 @@ def test_scores_do_not_depend_on_the_batch_size(tmp_path, words):
 def test_scores_do_not_depend_on_the_replicas(tmp_path, words):
     settings = _dataset(tmp_path, ("no", "yes"))
     alone = _evaluate(_task(settings, words))
-    strategy = tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
+    strategy = mirrored(("CPU:0", "CPU:1"))
     with strategy.scope():
         task = _task(settings, words)
     together = _evaluate(task, strategy)

@@ -90,6 +90,18 @@ def test_a_damaged_checkpoint_is_passed_over_and_never_started_afresh(tmp_path, 
         _checkpoints(tmp_path).restore_latest()
 
 
+def test_a_damaged_checkpoint_gives_way_to_a_new_one_of_its_step(tmp_path):
+    checkpoints = _checkpoints(tmp_path)
+    checkpoints.save(1, {})
+    checkpoints.save(2, {})
+    _flip(tmp_path / "00000002")
+    _assign(checkpoints, 5)
+    checkpoints.save(2, {})
+    _assign(checkpoints, 0)
+    assert checkpoints.restore_latest()["step"] == 2
+    assert _values(checkpoints) == {5.0}
+
+
 def test_a_write_that_was_cut_off_is_no_checkpoint(tmp_path, monkeypatch):
     checkpoints = _checkpoints(tmp_path)
     checkpoints.save(1, {})

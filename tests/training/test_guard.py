@@ -3,14 +3,7 @@ import signal
 
 import pytest
 
-from sparse_mixer_tf.training.guard import Interruption, NonFiniteLoss, check_finite
-
-
-def test_a_number_that_is_none_stops_with_the_step():
-    check_finite(3, {"loss": 1.0, "gradient_norm": 2.0})
-    for name in ("loss", "gradient_norm"):
-        with pytest.raises(NonFiniteLoss, match=f"{name} is (nan|inf) at step 3"):
-            check_finite(3, {"loss": 1.0, "gradient_norm": 2.0} | {name: float("inf")})
+from sparse_mixer_tf.training.guard import Interruption
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from sparse_mixer_tf.optimizers import adamw
 from sparse_mixer_tf.training.step import EvaluationStep, TrainStep
+from sparse_mixer_tf.training.strategy import mirrored
 
 BATCH = 8
 
@@ -60,7 +61,7 @@ def _train(strategy, steps=4, **options):
                 for name, x in batch.items()
             }
         )
-        rows.append({k: float(v) for k, v in step(distributed, index).items()})
+        rows.append({k: float(v) for k, v in step(distributed, index).items() if v.shape.rank == 0})
     return rows, [v.numpy() for v in objective.model.variables]
 
 
@@ -69,7 +70,7 @@ def _one_device():
 
 
 def _mirrored():
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    return mirrored(("CPU:0", "CPU:1"))
 
 
 @pytest.mark.parametrize(
@@ -147,3 +148,72 @@ def test_evaluation_sums_add_up_over_replicas():
         sums = step(next(iter(strategy.experimental_distribute_dataset(data))))
         assert float(sums["sum"]) == pytest.approx(batch["x"].sum(), rel=1e-5)
         assert int(sums["nested"]["count"]) == batch["x"].size
+
+
+class Poisoned(WeightedRegression):
+    """Its gradient is no number, of one variable alone, in the batches that say so."""
+
+    def contributions(self, batch, normalizers, share, key):
+        loss, metrics = super().contributions(batch, normalizers, share, key)
+        poison = tf.reduce_sum(batch["poison"])
+        bias = self.model.trainable_variables[1]
+        return loss + poison * tf.reduce_sum(bias.value), metrics
+
+
+def _state(run):
+    step, objective = run
+    variables = [*objective.model.variables, *step.optimizer.variables, step.history]
+    return [np.asarray(v.numpy()).tobytes() for v in variables]
+
+
+def _poisoned_step(strategy, **options):
+    with strategy.scope():
+        objective = Poisoned()
+        optimizer = adamw(0.1)
+        optimizer.build(objective.model.trainable_variables)
+    variables = objective.model.trainable_variables
+    return TrainStep(objective, variables, optimizer, strategy, **options), objective
+
+
+def _call(step, batch, index):
+    strategy = step.strategy
+    data = tf.data.Dataset.from_tensors(batch)
+    return step(next(iter(strategy.experimental_distribute_dataset(data))), index)
+
+
+@pytest.mark.parametrize("poison", [float("nan"), float("inf")])
+@pytest.mark.parametrize(
+    ("strategy", "options"),
+    [
+        (_one_device, {}),
+        (_one_device, {"jit_compile": True, "max_gradient_norm": 1.0}),
+        (_mirrored, {"max_gradient_norm": 1.0}),
+        (_mirrored, {"gradient_accumulation_steps": 2}),
+    ],
+)
+def test_an_update_that_is_no_number_changes_no_bit(strategy, options, poison):
+    run = _poisoned_step(strategy(), **options)
+    good, bad = ({**batch, "poison": np.zeros(BATCH, "float32")} for batch in _batches(2))
+    # In one row, so of one replica and one micro-batch alone.
+    bad["poison"][-1] = poison
+    assert float(_call(run[0], good, 0)["applied"]) == 1
+    before = _state(run)
+    metrics = _call(run[0], bad, 1)
+    assert float(metrics["applied"]) == 0
+    assert _state(run) == before
+    assert np.isfinite(metrics["gradient_squares"]).tolist() == [True, False, True, True]
+    assert float(_call(run[0], good, 2)["applied"]) == 1
+    assert _state(run) != before
+
+
+@pytest.mark.parametrize("strategy", [_one_device, _mirrored])
+@pytest.mark.parametrize("refuse", [True, False])
+def test_a_spike_is_applied_unless_it_is_refused(strategy, refuse):
+    run = _poisoned_step(strategy(), refuse_spikes=refuse)
+    run[0].history.assign([60.0, 0.0, 0.0, 0.01, 0.01])
+    batch = {**next(_batches(1)), "poison": np.full(BATCH, 1e6, "float32")}
+    before = _state(run)
+    metrics = _call(run[0], batch, 0)
+    assert float(metrics["spike"]) == 1
+    assert float(metrics["applied"]) == (0 if refuse else 1)
+    assert (_state(run) == before) == refuse

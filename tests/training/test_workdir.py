@@ -1,6 +1,6 @@
 import pytest
 
-from sparse_mixer_tf.settings import SettingsError
+from sparse_mixer_tf.settings import SettingsError, TrainingSettings
 from sparse_mixer_tf.training import workdir as workdirs
 
 
@@ -28,3 +28,24 @@ def test_every_difference_is_told(tmp_path):
     workdirs.check_same(tmp_path, before, dict(before))
     with pytest.raises(SettingsError, match=r"d was 1, now 5; seed was 3, now None\. Repeat"):
         workdirs.check_same(tmp_path, before, {"model": {"d": 5, "same": 2}})
+
+
+@pytest.mark.parametrize(
+    ("earlier", "now", "extends"),
+    [
+        ({}, {"train_steps": 200}, True),
+        ({}, {"train_steps": 50}, False),
+        ({"learning_rate_decay": "linear"}, {"train_steps": 200}, False),
+        ({"learning_rate_decay": "cosine"}, {"train_steps": 200}, False),
+        ({"learning_rate_decay": "rsqrt"}, {"train_steps": 200}, True),
+        ({}, {"train_steps": 200, "seed": 1}, False),
+        ({"warmup_proportion": 0.1}, {"train_steps": 200}, False),
+        ({"train_epochs": 1.0}, {"train_epochs": 2.0}, True),
+        ({"train_epochs": 2.0}, {"train_epochs": 1.0}, False),
+        ({}, {"train_epochs": 2.0}, False),
+    ],
+)
+def test_only_more_steps_at_a_rate_that_does_not_know_the_last_extend_a_run(earlier, now, extends):
+    defaults = {"train_steps": 100, "warmup_steps": 5, "learning_rate_decay": "constant"}
+    before = TrainingSettings(**defaults | earlier)
+    assert TrainingSettings(**defaults | earlier | now).extends(before) == extends

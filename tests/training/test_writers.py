@@ -25,3 +25,39 @@ def test_a_continued_run_drops_what_came_after_its_checkpoint(tmp_path):
 def test_words_of_any_language_are_written_as_they_are(tmp_path):
     MetricsWriter(tmp_path).write_samples(1, [{"text": "naïve 日本"}])
     assert "naïve 日本" in (tmp_path / "samples.jsonl").read_text(encoding="utf-8")
+
+
+def test_what_a_full_disk_refuses_is_written_with_the_next_line(tmp_path, monkeypatch):
+    writer = MetricsWriter(tmp_path)
+    writer.write(1, "train", {"loss": 1.0})
+
+    class HalfALine:
+        """Writes a part of what it is given, then finds the disk full."""
+
+        def __init__(self, file):
+            self.file = file
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self.file.close()
+
+        def write(self, text):
+            self.file.write(text[: len(text) // 2])
+            self.file.flush()
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("builtins.open", lambda *a, _open=open, **k: HalfALine(_open(*a, **k)))
+    writer.write(2, "train", {"loss": 2.0})
+    monkeypatch.undo()
+    assert [r["step"] for r in _lines(tmp_path / "metrics.jsonl")] == [1]
+    writer.write(3, "train", {"loss": 3.0})
+    assert [r["step"] for r in _lines(tmp_path / "metrics.jsonl")] == [1, 2, 3]
+
+
+def test_a_process_that_is_not_the_chief_writes_nothing(tmp_path):
+    writer = MetricsWriter(tmp_path, writes=False)
+    writer.write(1, "train", {"loss": 1.0})
+    writer.write_samples(1, [])
+    assert list(tmp_path.iterdir()) == []

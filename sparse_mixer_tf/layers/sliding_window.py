@@ -1,0 +1,117 @@
+"""Which rows each query of a block sees: geometry by padding and reshaping, without indices."""
+
+import math
+
+from keras import ops
+
+MAX_CHUNKS_PER_SPAN = 3
+
+
+def attended_rows(x, memory, span: int, attend_to_self: bool):
+    """The rows that a block sees: query i sees those from i on, as many as the span.
+
+    Args:
+        x: [batch, block, d_model].
+        memory: [batch, rows, d_model].
+        span: int.
+        attend_to_self: the last row that a query sees is its own, not the one before.
+
+    Returns:
+        [batch, span + block, d_model]. The last row is seen by nobody; it makes the rows a whole
+        number of chunks.
+    """
+    memory = memory[:, -span:]
+    missing = span - memory.shape[1]
+    if missing:
+        memory = ops.pad(memory, [[0, 0], [missing, 0], [0, 0]])
+    rows = ops.concatenate([memory, x], axis=1)
+    return ops.pad(rows[:, 1:], [[0, 0], [0, 1], [0, 0]]) if attend_to_self else rows
+
+
+def remember(memory, x):
+    """The memory after a block: the latest rows of both, without gradient.
+
+    Args:
+        memory: [batch, span, d_model].
+        x: [batch, block, d_model].
+
+    Returns:
+        [batch, span, d_model].
+    """
+    rows = ops.concatenate([memory, ops.cast(x, memory.dtype)], axis=1)
+    return ops.stop_gradient(rows[:, -memory.shape[1] :])
+
+
+def chunk_size(block: int | None, span: int) -> int | None:
+    """Queries that share a window of keys, where a block is worth cutting.
+
+    Uncut, `block` x (`block` + `span`) scores are computed, of which `span` a query are wanted.
+
+    Returns:
+        A divisor of block and span, smaller than the block; None where it should stay whole.
+    """
+    if block is None:
+        return None
+    chunk = math.gcd(block, span)
+    return chunk if chunk < block and span // chunk <= MAX_CHUNKS_PER_SPAN else None
+
+
+def in_chunks(x, chunk: int):
+    """[batch, heads, block, d_head] to [batch, heads, block / chunk, chunk, d_head]."""
+    batch, heads, block, d_head = ops.shape(x)
+    return ops.reshape(x, (batch, heads, block // chunk, chunk, d_head))
+
+
+def overlapping_windows(rows, chunk: int, span: int):
+    """The rows that each chunk of queries sees.
+
+    Args:
+        rows: [batch, heads, span + block, d_head].
+        chunk: int, divides `span` and the block.
+        span: int.
+
+    Returns:
+        [batch, heads, block / chunk, span + chunk, d_head].
+    """
+    pieces = in_chunks(rows, chunk)
+    ahead = span // chunk
+    count = pieces.shape[2] - ahead
+    return ops.concatenate([pieces[:, :, i : i + count] for i in range(ahead + 1)], axis=3)
+
+
+def band(rows, span: int):
+    """Which columns of `skew`'s result hold something: bool [rows, span + rows]."""
+    ahead = ops.arange(span + rows)[None, :] - ops.arange(rows)[:, None]
+    return ops.logical_and(ahead >= 0, ahead < span)
+
+
+def unskew(x, span: int):
+    """Takes the columns i to i + span - 1 of each row i, by reshaping alone.
+
+    Args:
+        x: [..., rows, columns], columns at least rows + span - 1.
+        span: int.
+
+    Returns:
+        [..., rows, span].
+    """
+    *leading, rows, columns = ops.shape(x)
+    x = ops.reshape(x, (*leading, rows * columns))
+    x = ops.pad(x, [[0, 0]] * len(leading) + [[0, rows]])
+    return ops.reshape(x, (*leading, rows, columns + 1))[..., :span]
+
+
+def skew(x):
+    """Moves each row i to the columns i to i + span - 1 of a wider one, zeros elsewhere.
+
+    Args:
+        x: [..., rows, span].
+
+    Returns:
+        [..., rows, span + rows].
+    """
+    *leading, rows, span = ops.shape(x)
+    still = [[0, 0]] * len(leading)
+    x = ops.pad(x, [*still, [0, 0], [0, rows + 1]])
+    x = ops.reshape(x, (*leading, rows * (span + rows + 1)))
+    return ops.reshape(x[..., :-rows], (*leading, rows, span + rows))

@@ -1,0 +1,91 @@
+"""One seed, one model with experts, clipping: the same losses however the batch is cut.
+
+Routing groups are single sequences here (`--max_group_size` is one), so no cut runs through one;
+dropout is off, whose masks differ from replica to replica.
+"""
+
+import os
+import signal
+
+import pytest
+
+from tests.reliability.conftest import Run, metrics
+
+pytestmark = pytest.mark.heavy
+
+FLAGS = (
+    "--train_steps=10",
+    "--eval_every=5",
+    "--checkpoint_every=4",
+    "--max_group_size=32",
+    "--max_gradient_norm=0.5",
+    "--dropout_rate=0",
+    "--attention_dropout_rate=0",
+    "--expert_dropout_rate=0",
+)
+CUTS = {
+    "four_replicas": (("--virtual_devices=4",), 1),
+    "replicas_and_accumulation": (("--virtual_devices=2", "--gradient_accumulation_steps=2"), 1),
+    "two_workers": (("--gradient_accumulation_steps=2",), 2),
+    "four_workers": ((), 4),
+}
+SAME = ("loss", "masked_lm_loss", "order_loss", "balance_loss", "gradient_norm", "learning_rate")
+
+
+@pytest.fixture(scope="module")
+def whole(programs) -> Run:
+    run = Run(programs, "whole", *FLAGS)
+    code, output = run.finish()
+    assert code == 0, output
+    return run
+
+
+def _assert_same(run: Run, whole: Run) -> None:
+    for split in ("train", "validation"):
+        ours, theirs = metrics(run.workdir, split), metrics(whole.workdir, split)
+        assert sorted(ours) == sorted(theirs)
+        for step, row in theirs.items():
+            for name in SAME:
+                if name in row:
+                    assert ours[step][name] == pytest.approx(row[name], rel=2e-4, abs=1e-5), (
+                        split, step, name,
+                    )  # fmt: skip
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_cutting_the_batch_changes_no_number(programs, whole, cut):
+    flags, workers = CUTS[cut]
+    run = Run(programs, cut, *FLAGS, *flags, workers=workers)
+    code, output = run.finish()
+    assert code == 0, output
+    _assert_same(run, whole)
+
+
+def test_a_run_goes_on_with_another_number_of_replicas(programs, whole):
+    run = Run(programs, "moved", *FLAGS)
+    process = run.start()
+    for line in process.stdout:
+        if line.startswith("step 3/"):
+            process.send_signal(signal.SIGTERM)
+            break
+    process.communicate()
+    assert process.returncode == 75
+    run.flags.append("--virtual_devices=2")
+    code, output = run.finish()
+    assert code == 0, output
+    _assert_same(run, whole)
+
+
+def test_a_signal_to_the_launcher_saves_and_asks_to_be_run_again(programs, whole):
+    run = Run(programs, "interrupted_workers", *FLAGS, workers=2)
+    process = run.start()
+    for line in process.stdout:
+        if "step 3/" in line:
+            os.kill(process.pid, signal.SIGTERM)
+            break
+    output = process.stdout.read()
+    assert process.wait(timeout=120) == 75, output
+    assert "run the same command again to continue" in output
+    code, output = run.finish()
+    assert code == 0, output
+    _assert_same(run, whole)

@@ -1,0 +1,78 @@
+"""SIGKILL in the middle of what must not be half done."""
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests.reliability.conftest import Run, latest_bits, metrics
+
+pytestmark = pytest.mark.heavy
+
+# Wide enough that writing takes some milliseconds.
+WIDE = ("--d_model=128", "--d_ff=512", "--train_steps=24", "--checkpoint_every=2", "--eval_every=8")
+WHERE = {"one_device": (), "mirrored": ("--virtual_devices=2",)}
+
+
+def _kill_while_writing(run: Run, after: int) -> bool:
+    """Kills at the `after`th checkpoint that is being written; whether one was left unfinished."""
+    process, folder, seen = run.start(), run.workdir / "checkpoints", set()
+    while process.poll() is None:
+        if folder.exists():
+            seen |= {name for name in os.listdir(folder) if name.startswith(".writing")}
+        if len(seen) >= after:
+            process.kill()
+            break
+        time.sleep(1e-4)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    return any(name.startswith(".writing") for name in os.listdir(folder))
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_killed_inside_a_checkpoint_write_it_ends_with_the_same_bits(programs, where):
+    undisturbed = Run(programs, f"undisturbed_{where}", *WIDE, *WHERE[where])
+    code, output = undisturbed.finish()
+    assert code == 0, output
+    run = Run(programs, f"killed_{where}", *WIDE, *WHERE[where])
+    unfinished = sum(_kill_while_writing(run, after) for after in (1, 2, 3))
+    # Else the kills have met nothing.
+    assert unfinished > 0
+    code, output = run.finish()
+    assert code == 0, output
+    assert latest_bits(run.workdir) == latest_bits(undisturbed.workdir)
+    for split in ("train", "validation"):
+        losses = [{s: r["loss"] for s, r in metrics(x.workdir, split).items()}
+                  for x in (run, undisturbed)]  # fmt: skip
+        assert losses[0] == losses[1]
+
+
+def _children(process: subprocess.Popen) -> list[int]:
+    listed = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True, check=True
+    )
+    return [int(pid) for pid in listed.stdout.split()]
+
+
+def test_one_worker_killed_stops_the_others_and_the_restart_continues(programs):
+    steps = ("--train_steps=16", "--eval_every=8")
+    undisturbed = Run(programs, "two_workers", *steps, workers=2)
+    code, output = undisturbed.finish()
+    assert code == 0, output
+    run = Run(programs, "two_workers_killed", *steps, workers=2)
+    process, printed = run.start(), []
+    for line in process.stdout:
+        printed.append(line)
+        if "step 10/" in line:
+            os.kill(_children(process)[1], signal.SIGKILL)
+            break
+    printed.append(process.stdout.read())
+    assert process.wait(timeout=120) == 1
+    told = "worker 1 was killed by SIGKILL, the others were stopped; run the same command again"
+    assert told in "".join(printed)
+    code, output = run.finish()
+    assert code == 0, output
+    assert f"continuing {run.workdir} at step " in output
+    assert latest_bits(run.workdir) == latest_bits(undisturbed.workdir)

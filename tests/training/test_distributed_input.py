@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sparse_mixer_tf.training.cluster import Cluster
+from sparse_mixer_tf.training.distributed_input import distributed, replica_batches
+from sparse_mixer_tf.training.strategy import mirrored
+
+
+def _stream(batch=8, batches=3):
+    rows = np.arange(batch * batches * 2).reshape(batches, batch, 2)
+    return rows, tf.data.Dataset.from_tensor_slices({"x": rows, "row": rows[..., 0]})
+
+
+def test_replicas_of_one_process_get_consecutive_rows():
+    rows, stream = _stream()
+    strategy = mirrored(("CPU:0", "CPU:1"))
+    for batch, expected in zip(distributed(stream, strategy, Cluster()), rows, strict=True):
+        parts = [part.numpy() for part in strategy.experimental_local_results(batch["x"])]
+        np.testing.assert_array_equal(np.concatenate(parts), expected)
+        assert [len(part) for part in parts] == [4, 4]
+
+
+@pytest.mark.parametrize(("workers", "replicas_each"), [(2, 1), (2, 2), (4, 1), (1, 4)])
+def test_replicas_of_several_processes_get_consecutive_rows_in_their_order(workers, replicas_each):
+    rows, stream = _stream()
+    parts = [
+        list(replica_batches(stream, Cluster(index, workers), replicas_each))
+        for index in range(workers)
+    ]
+    for number, batch in enumerate(rows):
+        here = slice(number * replicas_each, (number + 1) * replicas_each)
+        pieces = [part["x"].numpy() for worker in parts for part in worker[here]]
+        np.testing.assert_array_equal(np.concatenate(pieces), batch)
+        assert {len(piece) for piece in pieces} == {8 // workers // replicas_each}
+
+
+def test_what_replicas_get_has_a_fixed_shape():
+    _, stream = _stream()
+    spec = replica_batches(stream, Cluster(1, 2), 2).element_spec
+    assert spec["x"].shape == (2, 2) and spec["row"].shape == (2,)

@@ -1,12 +1,12 @@
-"""What an architecture string costs: parameters, floating-point operations, memory.
+"""What a sublayer costs: parameters, floating-point operations, memory.
 
-All of it follows from the string and the sizes beside it, so it is known before anything is built.
+All of it follows from its letter and the sizes beside it, so it is known before anything is built.
 """
 
 import math
 from dataclasses import dataclass
 
-from sparse_mixer_tf.architecture import SUBLAYERS, parse
+from sparse_mixer_tf.architecture import SUBLAYERS
 from sparse_mixer_tf.settings import ModelSettings
 
 # Two-dimensional FFTs of an [n, d] array, in multiples of one: circulant mixing transforms there
@@ -62,18 +62,20 @@ def sublayer(letter: str, settings: ModelSettings, seq: int, tokens: int) -> Cos
     if letter == "s":
         scores = settings.num_heads * seq
         return Cost(
-            "", SUBLAYERS[letter], f"4 x [{d}, {d}]", *_twice(4 * (d * d + d) + norm),
+            "", SUBLAYERS[letter], f"4 x [{d}, {d}]", *twice(4 * (d * d + d) + norm),
             8 * d * d + 4 * seq * d, 6 * d + 3 * scores,
         )  # fmt: skip
     if letter == "f":
-        ff = settings.d_ff
+        ff, gates = settings.d_ff, int(settings.activation == "gated_gelu")
         return Cost(
-            "", SUBLAYERS[letter], f"[{d}, {ff}] [{ff}, {d}]", *_twice(2 * d * ff + ff + d + norm),
-            4 * d * ff, 3 * ff + 3 * d,
+            "", SUBLAYERS[letter], f"{'2 x ' * gates}[{d}, {ff}] [{ff}, {d}]",
+            *twice(2 * d * ff + ff + d + gates * (d * ff + ff) + norm),
+            (4 + 2 * gates) * d * ff, (3 + 2 * gates) * ff + 3 * d,
         )  # fmt: skip
     if letter == "g":
         experts, ff = settings.num_experts, settings.expert_d_ff or settings.d_ff
-        router, expert = d * experts + experts, 2 * d * ff + ff + d
+        router = d * experts * (2 if settings.gate == "noisy_top_k" else 1) + experts
+        expert = 2 * d * ff + ff + d
         slots = experts_per_token(settings, tokens)
         return Cost(
             "", SUBLAYERS[letter], f"{experts} x ([{d}, {ff}] [{ff}, {d}]), [{d}, {experts}]",
@@ -90,69 +92,27 @@ def sublayer(letter: str, settings: ModelSettings, seq: int, tokens: int) -> Cos
         flops = (2 if letter in "rh" else 1) * (2 * seq * d + 2 * d * d)
     else:
         flops = FFTS[letter] * 2.5 * d * math.log2(seq * d)
-    return Cost("", SUBLAYERS[letter], weights, *_twice(count + norm), flops, 4 * d)
+    return Cost("", SUBLAYERS[letter], weights, *twice(count + norm), flops, 4 * d)
 
 
-def table(
-    settings: ModelSettings, vocabulary_size: int, seq: int, predictions: int, tokens: int,
-    order_head: bool = True, num_segments: int = 4,
-) -> list[Cost]:  # fmt: skip
-    """One row for the embeddings, one a sublayer, one for the pooler and one for the heads.
+def causal_sublayer(letter: str, settings: ModelSettings, block: int, tokens: int) -> Cost:
+    """The same in a language model, whose attention looks from a block back over a span.
 
-    Args:
-        predictions: masked positions of a sequence.
-        tokens: tokens routed together on one device, for the expert capacity.
+    Learned spans are taken at their longest; they make it cheaper.
     """
-    d, emb, vocab = settings.d_model, settings.d_emb or settings.d_model, vocabulary_size
-    tables = (vocab + seq + num_segments) * emb
-    rows = [
-        Cost(
-            "embedding", "words, positions, segments", f"[{vocab}, {emb}] [{emb}, {d}]",
-            tables + 2 * emb + emb * d + d, 3 * emb + 2 * emb + emb * d + d,
-            2 * emb * d, 3 * emb + 2 * d,
-        )
-    ]  # fmt: skip
-    architecture, position = parse(settings.architecture), 0
-    for block in architecture.blocks:
-        seen = set()
-        for letter in block:
-            cost = sublayer(letter, settings, seq, tokens)
-            reused = settings.share_block_weights and letter in seen
-            parameters = 0 if reused else cost.parameters
-            name = f"sublayer_{position:02d}_{letter}"
-            kind = cost.kind + (" (weights reused)" if reused else "")
-            rows.append(
-                Cost(name, kind, cost.weights, parameters, cost.active_parameters, cost.flops,
-                     cost.activations)
-            )  # fmt: skip
-            seen.add(letter)
-            position += 1
-    rows.append(
-        Cost("pooler", "first token", f"[{d}, {d}]", *_twice(d * d + d), 2 * d * d / seq, 0)
-    )
-    words = d * emb + emb + 2 * emb + vocab
-    order = 2 * d + 2 if order_head else 0
-    share = predictions / seq
-    rows.append(
-        Cost(
-            "heads", "masked words" + (" and sentence order" if order_head else ""),
-            f"[{d}, {emb}] [{emb}, {vocab}]", words + order, words + vocab * emb + order,
-            share * (2 * d * emb + 2 * emb * vocab), share * 2 * vocab,
-        )
+    if letter != "s":
+        return sublayer(letter, settings, block, tokens)
+    d, span, heads = settings.d_model, settings.attn_span, settings.num_heads
+    spans = heads if settings.adapt_span else 0
+    # Keys and values are those of the block and of the span before it.
+    seen = (block + span) / block
+    return Cost(
+        "", SUBLAYERS[letter], f"4 x [{d}, {d}]", *twice(4 * d * d + spans + 2 * d),
+        4 * d * d * (1 + seen) + 4 * d * (block + span) + 2 * d * span,
+        (2 + 2 * seen) * d + 3 * heads * (block + span),
     )  # fmt: skip
-    return rows
 
 
-def training_bytes(rows: list[Cost], tokens: int, activation_bytes: int) -> dict[str, float]:
-    """Estimated memory of a training step, in bytes, by what it is for."""
-    parameters = sum(row.parameters for row in rows)
-    return {
-        "weights": 4.0 * parameters,
-        "gradients": 4.0 * parameters,
-        "AdamW moments": 8.0 * parameters,
-        "activations": sum(row.activations for row in rows) * tokens * activation_bytes,
-    }
-
-
-def _twice(count: int) -> tuple[int, int]:
+def twice(count: int) -> tuple[int, int]:
+    """Parameters that all work on every token: how many there are, and how many are active."""
     return count, count

@@ -20,6 +20,11 @@ MAY_IMPORT = {
     "sparse_mixer_tf.optimizers": set(),
     "sparse_mixer_tf.presets": {"sparse_mixer_tf.architecture"},
     "sparse_mixer_tf.cost": {"sparse_mixer_tf.architecture", "sparse_mixer_tf.settings"},
+    "sparse_mixer_tf.cost_tables": {
+        "sparse_mixer_tf.architecture",
+        "sparse_mixer_tf.cost",
+        "sparse_mixer_tf.settings",
+    },
     "sparse_mixer_tf.layers": set(),
     "sparse_mixer_tf.models": {"sparse_mixer_tf.layers", "sparse_mixer_tf.architecture"},
     "sparse_mixer_tf.training": {
@@ -29,6 +34,8 @@ MAY_IMPORT = {
     },
     "sparse_mixer_tf.tasks": {
         "pipelines",
+        "sparse_mixer_tf.cost",
+        "sparse_mixer_tf.cost_tables",
         "sparse_mixer_tf.layers",
         "sparse_mixer_tf.losses",
         "sparse_mixer_tf.metrics",

@@ -1,26 +1,23 @@
-"""Experts on every choice of every token: the slots, then rounds for what found no slot.
+"""Experts on every choice of every token: in slots, all experts at once, and run by run.
 
-The gradient is written by hand. Differentiated automatically, rounds that are not needed would
-still cost an array of zeros for each of the experts' weights, and a loop of unknown length could
-not be differentiated at all. Tokens come and go by gathers in both directions.
+The gradient is written by hand. A loop of unknown length could not be differentiated at all, and
+differentiated automatically, runs that are not needed would still cost zeros for all weights.
 """
+
+from typing import Any
 
 from keras import ops
 
-from sparse_mixer_tf.layers.dropless import (
-    Choices,
-    Slots,
-    first_slots,
-    round_slots,
-    slot_of_choice,
-    slots_per_expert,
-)
+from sparse_mixer_tf.layers.dropless import Choices
 from sparse_mixer_tf.layers.expert_products import (
     ExpertWeights,
     HiddenLayer,
+    Passed,
     expert_feed_forward,
     expert_gradients,
 )
+from sparse_mixer_tf.layers.expert_runs import Runs, add_to_expert, read_rows, write_rows
+from sparse_mixer_tf.layers.seating import Seating
 
 
 def choice_feed_forward(
@@ -39,115 +36,137 @@ def choice_feed_forward(
     Returns:
         [tokens, d_model]; 0 for padding.
     """
-    num_tokens, d_model = ops.shape(x)
-    capacity = slots_per_expert(ops.shape(gate)[0], ops.shape(choices.count)[0])
-    slots = first_slots(choices, num_tokens, capacity)
-    slot, sits = slot_of_choice(choices, capacity)
-    pick, spread = _dispatcher(slots, slot, sits, num_tokens, d_model, dispatch)
-    queue = ops.maximum(choices.count - capacity, 0)
+    seating = Seating(choices, ops.shape(x)[0], ops.shape(gate)[0], dispatch)
 
     @ops.custom_gradient
     def run(x, gate, *weights):
         weights = ExpertWeights(*weights)
-        rows = pick(x)
-        outputs, passed = expert_feed_forward(rows, weights, layer)
-        slot_gate = _gates(gate, slots)
-        y = spread(outputs * _column(slot_gate, outputs))
-
-        def serve(number, waiting, y):
-            expert, seats, waiting = round_slots(choices, num_tokens, waiting)
-            outputs, _ = expert_feed_forward(
-                ops.take(x, seats.token, axis=0), weights.of(expert), _of_round(layer, number)
-            )
-            gates = _column(_gates(gate, seats), outputs)
-            return number + 1, waiting, y + _sum_by(seats.token, outputs * gates, x)
-
-        one = ops.ones((), "uint32")
-        *_, y = ops.while_loop(_somebody_waits, serve, (one, queue, y))
+        by_slot, *passed = _serve_slots(x, weights, layer, seating)
+        by_place, before = _serve_runs(x, weights, layer, seating)
+        outputs = seating.to_choices(by_slot, by_place)
+        y = seating.choices_to_tokens(outputs * _column(gate, outputs))
 
         def gradient(*arguments, upstream=None):
-            dy = arguments[0] if upstream is None else upstream
-            dy_rows = pick(dy)
-            d_rows, d_weights = expert_gradients(
-                dy_rows * _column(slot_gate, dy_rows), rows, weights, layer, passed
+            dy = seating.tokens_to_choices(arguments[0] if upstream is None else upstream)
+            d_gate = ops.sum(ops.cast(dy, "float32") * ops.cast(outputs, "float32"), axis=-1)
+            d_outputs = dy * _column(gate, dy)
+            d_slot, *d_weights = _slot_gradients(d_outputs, x, weights, layer, seating, passed)
+            d_place, *d_weights = _run_gradients(
+                d_outputs, x, weights, layer, seating, before, d_weights
             )
-            d_slot_gate = ops.reshape(_products(dy_rows, outputs), (-1,))
-            d_gate = ops.where(sits, ops.take(d_slot_gate, slot), 0.0)
-
-            def serve(number, waiting, dx, d_gate, *d_weights):
-                expert, seats, waiting = round_slots(choices, num_tokens, waiting)
-                rows, dy_rows = (ops.take(z, seats.token, axis=0) for z in (x, dy))
-                chosen, hidden = weights.of(expert), _of_round(layer, number)
-                outputs, passed = expert_feed_forward(rows, chosen, hidden)
-                d_outputs = dy_rows * _column(_gates(gate, seats), dy_rows)
-                d_rows, added = expert_gradients(d_outputs, rows, chosen, hidden, passed)
-                dx = dx + _sum_by(seats.token, d_rows, dx)
-                d_seat = ops.where(seats.occupied, _products(dy_rows, outputs), 0.0)
-                d_gate = d_gate + _sum_by(seats.choice, d_seat[..., None], d_gate[:, None])[:, 0]
-                d_weights = [
-                    ops.scatter_update(d, expert[:, None], ops.take(d, expert, axis=0) + more)
-                    for d, more in zip(d_weights, added, strict=True)
-                ]
-                return number + 1, waiting, dx, d_gate, *d_weights
-
-            _, _, *gradients = ops.while_loop(
-                _somebody_waits, serve, (one, queue, spread(d_rows), d_gate, *d_weights)
-            )
-            return tuple(gradients)
+            dx = seating.choices_to_tokens(seating.to_choices(d_slot, d_place))
+            return dx, d_gate, *d_weights
 
         return y, gradient
 
     return run(x, gate, *weights)
 
 
-def _dispatcher(slots: Slots, slot, sits, num_tokens, d_model, dispatch: str):
-    """Tokens to the first slots, and the sums over each token's slots: adjoints of each other."""
-    if dispatch == "einsum":
-        one_hot = slots.token[..., None] == ops.arange(num_tokens, dtype="int32")
-        seats = ops.logical_and(one_hot, slots.occupied[..., None])
-        return (
-            lambda x: ops.einsum("td,ect->ecd", x, ops.cast(seats, x.dtype)),
-            lambda rows: ops.einsum("ecd,ect->td", rows, ops.cast(seats, rows.dtype)),
+def _serve_slots(x, weights: ExpertWeights, layer: HiddenLayer, seating: Seating) -> tuple:
+    """Outputs by slot and what their gradient needs; zeros where the slots are not used."""
+
+    def serve():
+        outputs, passed = expert_feed_forward(seating.tokens_to_slots(x), weights, layer)
+        return outputs, *passed
+
+    def serve_nobody():
+        num_experts, d_model, d_ff = weights.kernel_in.shape
+        outputs, hidden = (
+            ops.zeros((num_experts, seating.capacity, columns), x.dtype)
+            for columns in (d_model, d_ff)
         )
+        return outputs, hidden, hidden
 
-    def spread(rows):
-        of_choice = ops.take(ops.reshape(rows, (-1, d_model)), slot, axis=0)
-        of_choice = ops.where(sits[:, None], of_choice, ops.zeros((), rows.dtype))
-        return ops.sum(ops.reshape(of_choice, (-1, num_tokens, d_model)), axis=0)
-
-    return lambda x: ops.take(x, slots.token, axis=0), spread
+    return ops.cond(seating.slots_are_used, serve, serve_nobody)
 
 
-def _somebody_waits(number, waiting, *_):
-    return ops.any(waiting > 0)
+def _slot_gradients(
+    d_outputs, x, weights: ExpertWeights, layer: HiddenLayer, seating: Seating, passed
+) -> tuple:
+    """Gradients of the tokens, by slot, and of the weights, from the slots alone."""
+
+    def serve():
+        d_slots, rows = seating.choices_to_slots(d_outputs), seating.tokens_to_slots(x)
+        d_rows, d_weights = expert_gradients(d_slots, rows, weights, layer, Passed(*passed))
+        return d_rows, *d_weights
+
+    def serve_nobody():
+        shape = (weights.kernel_in.shape[0], seating.capacity, x.shape[-1])
+        return ops.zeros(shape, x.dtype), *(ops.zeros_like(weight) for weight in weights)
+
+    return ops.cond(seating.slots_are_used, serve, serve_nobody)
 
 
-def _of_round(layer: HiddenLayer, number) -> HiddenLayer:
-    """The same layer with other elements dropped; `number` 0 stands for the first slots."""
+def _serve_runs(x, weights: ExpertWeights, layer: HiddenLayer, seating: Seating) -> tuple:
+    """Outputs and hidden layers before their activation, by place; zeros where there is no run."""
+    by_place = seating.tokens_to_places(x)
+
+    def serve(expert, place, rows, real, outputs, before):
+        given = read_rows(by_place, place, rows)
+        y, passed = expert_feed_forward(given, _of(weights, expert), _of_run(layer, place))
+        before = write_rows(before, place, passed.before_activation, real)
+        return write_rows(outputs, place, y, real), before
+
+    d_ff = weights.kernel_in.shape[-1]
+    found = (
+        ops.zeros((seating.num_places, x.shape[-1]), x.dtype),
+        ops.zeros((seating.num_places, d_ff), x.dtype),
+    )
+    for runs in seating.runs:
+        found = _over(runs, serve, found)
+    return found
+
+
+def _run_gradients(
+    d_outputs, x, weights: ExpertWeights, layer: HiddenLayer, seating: Seating, before, d_weights
+) -> tuple:
+    """Gradients of the tokens, by place; and those of the weights, added to what there is."""
+    by_place, d_by_place = seating.tokens_to_places(x), seating.choices_to_places(d_outputs)
+
+    def serve(expert, place, rows, real, d_places, *d_weights):
+        is_real = ops.arange(rows, dtype="int32")[:, None] < real
+        dy = ops.where(is_real, read_rows(d_by_place, place, rows), ops.zeros((), x.dtype))
+        given, before_rows = (read_rows(array, place, rows) for array in (by_place, before))
+        hidden_layer = _of_run(layer, place)
+        hidden = hidden_layer.dropped(layer.activation.function(before_rows))
+        passed = Passed(before_rows, hidden)
+        d_rows, added = expert_gradients(dy, given, _of(weights, expert), hidden_layer, passed)
+        d_weights = [add_to_expert(d, expert, a) for d, a in zip(d_weights, added, strict=True)]
+        return write_rows(d_places, place, d_rows, real), *d_weights
+
+    found = (ops.zeros((seating.num_places, x.shape[-1]), x.dtype), *d_weights)
+    for runs in seating.runs:
+        found = _over(runs, serve, found)
+    return found
+
+
+def _over(runs: Runs, serve, found: tuple) -> tuple:
+    """Goes through the runs: `serve(expert, place, rows, real, *found) -> found`.
+
+    Which run is next is carried from turn to turn: computed where it is used, XLA would work it
+    into everything that reads it, and compile for minutes.
+    """
+
+    def body(index, expert, place, real, *found):
+        found = serve(expert, place, runs.rows, real, *found)
+        return index + 1, *runs.at(index + 1), *found
+
+    start = (ops.zeros((), "int32"), *runs.at(ops.zeros((), "int32")))
+    after = ops.while_loop(lambda index, *_: index < runs.number, body, (*start, *found))
+    return tuple(after[len(start) :])
+
+
+def _of(weights: ExpertWeights, expert) -> ExpertWeights:
+    return weights.of(ops.reshape(expert, (1,)))
+
+
+def _of_run(layer: HiddenLayer, place) -> HiddenLayer:
+    """The same layer with other elements dropped than in the slots and in other runs."""
     if layer.key is None:
         return layer
+    number = ops.cast(place, "uint32") + 1
     return layer._replace(key=ops.stack([layer.key[0], ops.bitwise_xor(layer.key[1], number)]))
 
 
-def _gates(gate, slots: Slots):
-    return ops.where(slots.occupied, ops.take(gate, slots.choice), 0.0)
-
-
-def _column(gates, like):
-    return ops.cast(gates, like.dtype)[..., None]
-
-
-def _products(a, b):
-    """Scalar products of rows, float32 [experts, slots]."""
-    return ops.sum(ops.cast(a, "float32") * ops.cast(b, "float32"), axis=-1)
-
-
-def _sum_by(index, rows, like):
-    """The sums of the rows that share an index, in the shape of `like`."""
-    columns = ops.shape(rows)[-1]
-    summed = ops.segment_sum(
-        ops.reshape(rows, (-1, columns)),
-        ops.reshape(index, (-1,)),
-        num_segments=ops.shape(like)[0],
-    )
-    return ops.reshape(summed, ops.shape(like))
+def _column(gates, like) -> Any:
+    return ops.cast(gates, like.dtype)[:, None]

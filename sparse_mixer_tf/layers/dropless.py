@@ -1,8 +1,8 @@
 """Token-choice routing in which no token is ever dropped, with static shapes: who sits where.
 
 Every expert has slots for its even share of the choices and as much more as chance asks for. What
-does not fit there is served in rounds: in each, the few experts with the longest queues get some
-slots more. With even loads there is no round at all; with all tokens on one expert there are many.
+does not fit there is served run by run (`expert_runs`). With even loads there is no run at all;
+with all tokens on a few experts the slots stay empty and long runs do everything.
 """
 
 import math
@@ -84,12 +84,25 @@ def slots_per_expert(num_choices, num_experts: int):
 def first_slots(choices: Choices, num_tokens, capacity) -> Slots:
     """`capacity` slots of every expert, [num_experts, capacity], for its first choices."""
     (num_experts,) = ops.shape(choices.count)
-    everyone = ops.arange(num_experts, dtype="int32")
-    return _slots(choices, num_tokens, everyone, ops.zeros_like(everyone), capacity)
+    rank = ops.broadcast_to(ops.arange(capacity, dtype="int32"), (num_experts, capacity))
+    occupied = rank < choices.count[:, None]
+    place = ops.where(occupied, choices.start[:, None] + rank, 0)
+    number = ops.take(choices.number, place)
+    return Slots(number % num_tokens, number, occupied)
 
 
-def slot_of_choice(choices: Choices, capacity) -> tuple[Any, Any]:
+def slots_in_use(choices: Choices, capacity) -> Any:
+    """How many slots an expert fills: `capacity`, or none where most choices would find no slot."""
+    seated = ops.sum(ops.minimum(choices.count, capacity))
+    return ops.where(2 * seated >= ops.sum(choices.count), capacity, 0)
+
+
+def slot_of_choice(choices: Choices, capacity, in_use) -> tuple[Any, Any]:
     """Where among the flattened first slots each choice sits, and whether it does.
+
+    Args:
+        capacity: slots of an expert.
+        in_use: int32 scalar, see `slots_in_use`.
 
     Returns:
         int32 [choices], 0 for those that do not, and bool [choices]; both by number.
@@ -97,37 +110,5 @@ def slot_of_choice(choices: Choices, capacity) -> tuple[Any, Any]:
     (num_experts,) = ops.shape(choices.count)
     expert = ops.minimum(choices.expert, num_experts - 1)
     rank = choices.place - ops.take(choices.start, expert)
-    sits = ops.logical_and(choices.expert < num_experts, rank < capacity)
+    sits = ops.logical_and(choices.expert < num_experts, rank < in_use)
     return ops.where(sits, expert * capacity + rank, 0), sits
-
-
-def round_slots(choices: Choices, num_tokens, waiting) -> tuple[Any, Slots, Any]:
-    """Slots of one round for the experts with the longest queues.
-
-    Args:
-        waiting: int32 [num_experts], the choices of each expert not served yet.
-
-    Returns:
-        The experts, int32 [experts of a round], all different; their slots; who waits after that.
-    """
-    (num_experts,) = ops.shape(choices.count)
-    experts, rows = max(num_experts // 8, 1), _half_share(choices, num_experts)
-    _, expert = ops.top_k(waiting, experts)
-    expert = ops.cast(expert, "int32")
-    served = ops.take(choices.count - waiting, expert)
-    slots = _slots(choices, num_tokens, expert, served, rows)
-    one_hot = expert[:, None] == ops.arange(num_experts, dtype="int32")
-    waiting = waiting - rows * ops.sum(ops.cast(one_hot, "int32"), axis=0)
-    return expert, slots, ops.maximum(waiting, 0)
-
-
-def _half_share(choices: Choices, num_experts: int):
-    return ops.shape(choices.number)[0] // (2 * num_experts) + 1
-
-
-def _slots(choices: Choices, num_tokens, expert, served, rows) -> Slots:
-    rank = served[:, None] + ops.arange(rows, dtype="int32")
-    occupied = rank < ops.take(choices.count, expert)[:, None]
-    place = ops.where(occupied, ops.take(choices.start, expert)[:, None] + rank, 0)
-    number = ops.take(choices.number, place)
-    return Slots(number % num_tokens, number, occupied)

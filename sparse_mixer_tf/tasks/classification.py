@@ -6,6 +6,8 @@ from keras import ops
 from pipelines import classification as streams
 from pipelines.labelled_set import LabelledSet
 from pipelines.settings import DataSettings
+from sparse_mixer_tf.cost import Cost
+from sparse_mixer_tf.cost_tables import classification_table
 from sparse_mixer_tf.losses import cross_entropy_sums, squared_error_sums
 from sparse_mixer_tf.metrics import Predictions, scores
 from sparse_mixer_tf.models import SparseMixerTextClassifier
@@ -16,6 +18,7 @@ from sparse_mixer_tf.tasks.encoder import (
     routing_summary,
     routing_sums,
 )
+from sparse_mixer_tf.tasks.filling import show
 from sparse_mixer_tf.tasks.task import Task
 
 _MISTAKES = 10
@@ -67,6 +70,31 @@ class Classification(Task):
             self.settings.precision,
         )
         self.model = SparseMixerTextClassifier(backbone, num_classes=len(self.labels) or 1)
+
+    def cost_table(self, tokens: int) -> list[Cost]:
+        """See `Task`; the classes are two until the data are open."""
+        return classification_table(
+            self.model_settings,
+            self.vocabulary_size,
+            self.data_settings.max_seq_length,
+            len(self.labels) or 1 if self.facts else 2,
+            tokens,
+        )
+
+    def data_line(self) -> str:
+        """See `Task`."""
+        held_out = ", ".join(f"{len(s):,} of {name}" for name, s in self._held_out.items())
+        labels = ", ".join(self.labels) or "a number"
+        return f"{len(self.data.train):,} examples, {held_out}; labels: {labels}"
+
+    def batch_lines(self, batch: dict, rows: int) -> list[str]:
+        """See `Task`."""
+        lines = []
+        for row in range(rows):
+            real = batch["padding_mask"][row]
+            lines += ["", show(batch["token_ids"][row][real], self.vocabulary)]
+            lines.append(f"label: {self._name(batch['labels'][row])}")
+        return lines
 
     def num_train_examples(self) -> int:
         """See `Task`."""

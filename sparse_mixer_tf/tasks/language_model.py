@@ -12,6 +12,8 @@ from pipelines.corpus import Corpus, open_corpus, read_vocabulary
 from pipelines.errors import InputError
 from pipelines.ngram import ngram_bits_per_symbol
 from pipelines.settings import DataSettings
+from sparse_mixer_tf.cost import Cost
+from sparse_mixer_tf.cost_tables import causal_lm_table
 from sparse_mixer_tf.layers import growing_num_selected_experts
 from sparse_mixer_tf.losses import cross_entropy_sums
 from sparse_mixer_tf.models import BrainformerBackbone, BrainformerCausalLM
@@ -45,6 +47,13 @@ class LanguageModel(Task):
     def tokens_per_row(self) -> int:
         """See `Task`."""
         return self.data_settings.block_size
+
+    @property
+    def vocabulary_size(self) -> int:
+        """See `Task`; of bytes there are at most 256."""
+        if self.vocabulary is None and self.data_settings.tokenizer == "byte":
+            return 256
+        return super().vocabulary_size
 
     @property
     def vocabulary_file(self) -> str:
@@ -103,6 +112,24 @@ class LanguageModel(Task):
         except ValueError as error:
             raise SettingsError(f"--task=causal_lm: {error}") from None
         self.model = BrainformerCausalLM(backbone)
+
+    def cost_table(self, tokens: int) -> list[Cost]:
+        """See `Task`."""
+        return causal_lm_table(
+            self.model_settings, self.vocabulary_size, self.data_settings.block_size, tokens
+        )
+
+    def data_line(self) -> str:
+        """See `Task`."""
+        return ", ".join(f"{len(ids):,} symbols of {s}" for s, ids in self._corpus.splits.items())
+
+    def batch_lines(self, batch: dict, rows: int) -> list[str]:
+        """See `Task`."""
+        lines = []
+        for row in range(rows):
+            text = self.vocabulary.decode(batch["token_ids"][row])
+            lines += ["", *(text[:500] + (" …" if len(text) > 500 else "")).splitlines()]
+        return lines
 
     def num_train_examples(self) -> int:
         """See `Task`; rows of one block each."""

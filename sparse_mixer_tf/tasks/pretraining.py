@@ -8,6 +8,8 @@ from pipelines.errors import InputError
 from pipelines.prepare import open_or_prepare
 from pipelines.settings import DataSettings
 from pipelines.store import TokenStore
+from sparse_mixer_tf.cost import Cost
+from sparse_mixer_tf.cost_tables import pretraining_table
 from sparse_mixer_tf.losses import cross_entropy_sums
 from sparse_mixer_tf.models import PretrainingModel
 from sparse_mixer_tf.tasks.encoder import (
@@ -17,7 +19,7 @@ from sparse_mixer_tf.tasks.encoder import (
     routing_summary,
     routing_sums,
 )
-from sparse_mixer_tf.tasks.filling import fill, sample_lines
+from sparse_mixer_tf.tasks.filling import fill, sample_lines, show
 from sparse_mixer_tf.tasks.task import Task
 
 _SAMPLES = 6
@@ -61,6 +63,39 @@ class Pretraining(Task):
             self.settings.precision,
         )
         self.model = PretrainingModel(backbone, order_head=self.has_order)
+
+    def cost_table(self, tokens: int) -> list[Cost]:
+        """See `Task`."""
+        data = self.data_settings
+        return pretraining_table(
+            self.model_settings,
+            self.vocabulary_size,
+            data.max_seq_length,
+            data.num_predictions,
+            tokens,
+            self.has_order,
+        )
+
+    def data_line(self) -> str:
+        """See `Task`."""
+        train, held_out = (
+            streams.num_examples(self._store, self.data_settings, split)
+            for split in ("train", "validation")
+        )
+        return f"{train:,} examples, {held_out:,} held out"
+
+    def batch_lines(self, batch: dict, rows: int) -> list[str]:
+        """See `Task`."""
+        lines = []
+        for row in range(rows):
+            real = batch["padding_mask"][row]
+            masked = batch["mask_ids"][row][batch["mask_weights"][row] > 0]
+            pieces = " ".join(self.vocabulary.piece(int(i)) for i in masked)
+            lines += ["", show(batch["token_ids"][row][real], self.vocabulary), f"masked: {pieces}"]
+            if self.has_order:
+                label = batch["order_labels"][row]
+                lines.append(f"{self.data_settings.pair_objective} label: {label}")
+        return lines
 
     def num_train_examples(self) -> int:
         """See `Task`."""

@@ -7,6 +7,7 @@ import keras
 from pipelines import vocabulary
 from pipelines.settings import DataSettings
 from pipelines.vocabulary import Vocabulary
+from sparse_mixer_tf.cost import Cost
 from sparse_mixer_tf.settings import ModelSettings, TrainingSettings
 
 
@@ -49,6 +50,11 @@ class Task:
         return self.data_settings.max_seq_length
 
     @property
+    def vocabulary_size(self) -> int:
+        """Of the vocabulary, or of the one that the settings ask for while there is none."""
+        return self.vocabulary.size if self.vocabulary else self.data_settings.vocab_size
+
+    @property
     def vocabulary_file(self) -> str:
         """Where in its workdir a run keeps its vocabulary."""
         return "vocabulary/spm.model"
@@ -83,6 +89,22 @@ class Task:
 
     def build(self) -> None:
         """Makes the model."""
+        raise NotImplementedError
+
+    def cost_table(self, tokens: int) -> list[Cost]:
+        """What the model costs, a row a sublayer; known before it is built.
+
+        Args:
+            tokens: tokens routed together on one device.
+        """
+        raise NotImplementedError
+
+    def data_line(self) -> str:
+        """How much there is to train on and to score on, for people."""
+        raise NotImplementedError
+
+    def batch_lines(self, batch: dict, rows: int) -> list[str]:
+        """The first rows of a batch of arrays, as the text that they came from, for people."""
         raise NotImplementedError
 
     def num_train_examples(self) -> int:

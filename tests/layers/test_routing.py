@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from keras import ops
 
 from sparse_mixer_tf.layers import MixtureOfExperts, observe_routing, random_key
-from sparse_mixer_tf.layers.dropless import choose, first_slots, round_slots, slots_per_expert
+from sparse_mixer_tf.layers.dropless import (
+    choose,
+    first_slots,
+    slot_of_choice,
+    slots_in_use,
+    slots_per_expert,
+)
+from sparse_mixer_tf.layers.expert_runs import overhang, runs_of
 from sparse_mixer_tf.layers.router_losses import balance_loss
 from sparse_mixer_tf.layers.router_metrics import slot_metrics
 from sparse_mixer_tf.layers.routing import expert_capacity, experts_choose, tokens_choose
@@ -206,29 +213,27 @@ def test_dropless_equals_a_plain_loop_over_tokens(favour, seq, selected, seed):
     scale=st.sampled_from([0.1, 1.0, 50.0]),
     seed=st.integers(0, 99),
 )
-def test_slots_and_rounds_of_dropless_hold_every_choice_once(tokens, experts, scale, seed):
+def test_slots_and_runs_of_dropless_hold_every_choice_once(tokens, experts, scale, seed):
     rng = np.random.default_rng(seed)
     logits = rng.normal(size=(tokens, experts)).astype("float32") * scale
     logits[:, 0] += scale
-    probabilities = np.asarray(ops.softmax(logits))
     selected = int(rng.integers(1, experts + 1))
-    choices, gate = choose(probabilities, np.ones(tokens, bool), selected)
-
-    def seated(slots, expert_of_row):
-        return [
-            (int(slots.token[i]), int(expert_of_row[i[0]]), float(gate[slots.choice[i]]))
-            for i in zip(*np.nonzero(np.asarray(slots.occupied)), strict=True)
-        ]
-
+    real = rng.random(tokens) < 0.9
+    choices, _ = choose(np.asarray(ops.softmax(logits)), real, selected)
     capacity = slots_per_expert(selected * tokens, experts)
-    held = seated(first_slots(choices, tokens, capacity), range(experts))
-    waiting = ops.maximum(choices.count - capacity, 0)
-    while np.asarray(waiting).any():
-        expert, slots, waiting = round_slots(choices, tokens, waiting)
-        held += seated(slots, expert)
-    chosen = np.argsort(-probabilities, axis=1, kind="stable")[:, :selected]
-    expected = [(t, e, float(probabilities[t, e])) for t in range(tokens) for e in chosen[t]]
-    assert sorted(held) == sorted(expected)
+    in_use = slots_in_use(choices, capacity)
+    slots = first_slots(choices, tokens, capacity)
+    slot, sits = (np.asarray(x) for x in slot_of_choice(choices, capacity, in_use))
+    held = [(n, slot[n] // capacity) for n in np.flatnonzero(sits)]
+    assert [int(np.ravel(slots.choice)[slot[n]]) for n, _ in held] == [n for n, _ in held]
+    places = selected * tokens + overhang(selected * tokens, experts)
+    for runs in runs_of(choices, in_use, selected * tokens):
+        for index in range(int(runs.number)):
+            expert, place, rows = (int(x) for x in runs.at(index))
+            assert 0 < rows <= runs.rows and place + runs.rows <= places
+            held += [(int(n), expert) for n in choices.number[place : place + rows]]
+    expected = [(n, e) for n, e in enumerate(np.asarray(choices.expert)) if e < experts]
+    assert sorted(held) == expected
 
 
 @pytest.mark.parametrize("activation", ["gelu", "relu"])

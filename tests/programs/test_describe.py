@@ -32,3 +32,40 @@ def test_describe_needs_no_data_when_no_batch_is_shown(programs):
     )
     assert code == 0, output
     assert "111,835,138" in output and "--architecture=12*(sf)" in output
+
+
+def test_describe_knows_classifiers(programs):
+    rows = programs.folder / "labelled.tsv"
+    rows.write_text(
+        "text\tlabel\n"
+        + "".join(f"The cat sees {n} dogs.\tyes\nA tree of {n}.\tno\n" for n in range(30))
+    )
+    code, output = programs.run(
+        "sparse_mixer_tf.describe", *programs.small, "--task=classify", f"--dataset={rows}",
+        "--text_fields=text",
+    )  # fmt: skip
+    assert code == 0, output
+    assert re.search(r"^  head +classes +\[16, 2\] +34 ", output, re.M)
+    assert "labels: no, yes" in output
+    assert re.search(r"\[CLS\] .*\[SEP\]\n  label: (yes|no)", output)
+
+
+@pytest.mark.parametrize("options", [(), ("--norm=pre", "--activation=gated_gelu", "--adapt_span")])
+def test_describe_knows_language_models(programs, options):
+    flags = [
+        f"--dataset={programs.text}", f"--cache_dir={programs.folder / 'cache'}",
+        "--task=causal_lm", "--tokenizer=byte", "--architecture=sgfgf.sf", "--share_block_weights",
+        "--d_model=16", "--d_ff=32", "--num_heads=2", "--num_experts=4", "--router=dropless",
+        "--attn_span=16", "--block_size=16", "--train_batch_size=2", "--eval_batch_size=2",
+        "--initializer=torch", "--train_steps=1", "--warmup_steps=1", "--eval_steps=1",
+        "--jit_compile=false", *options,
+    ]  # fmt: skip
+    code, output = programs.run("sparse_mixer_tf.describe", *flags)
+    assert code == 0, output
+    assert "sublayer_03_g" in output and "(weights reused)" in output
+    assert re.search(r"token_ids +int32 \[2, 16\]", output)
+    counted = re.search(r"Parameters +([\d,]+),", output)[1]
+    workdir = programs.folder / f"counted_lm_{len(options)}"
+    code, trained = programs.run("sparse_mixer_tf.train", *flags, f"--workdir={workdir}")
+    assert code == 0, trained
+    assert f": {counted} parameters" in trained

@@ -1,0 +1,187 @@
+"""How fast and how well a Brainformer learns to write, beside the published code.
+
+    python -m benchmarks.char_lm [--repeats 9] [--jit]     training tokens per second
+    python -m benchmarks.char_lm --curve [--text FILES]    held-out bits per character, 700 steps
+
+The published code's figures stand in `ORIGINAL`: PyTorch 2.13 on two idle CPU cores. Its own matmul
+rate then was not noted, so the rate of this machine is printed beside ours.
+"""
+
+import argparse
+import math
+import statistics
+import sysconfig
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from benchmarks import timing
+from pipelines.settings import DataSettings
+from sparse_mixer_tf.optimizers import WarmupDecay, make_optimizer
+from sparse_mixer_tf.settings import ModelSettings, TrainingSettings
+from sparse_mixer_tf.tasks import TASKS
+from sparse_mixer_tf.training.evaluation import evaluation_sums
+from sparse_mixer_tf.training.memory import carried_memory
+from sparse_mixer_tf.training.step import EvaluationStep, TrainStep
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Sizes of a run of `sgfgfg.sgfgfg` with shared block weights."""
+
+    d_model: int
+    num_heads: int
+    block_size: int
+    attn_span: int
+    batch_size: int
+    adapt_span: bool
+
+
+# Training tokens per second of the published code.
+ORIGINAL = {
+    Configuration(128, 4, 256, 512, 4, False): 7_480,
+    Configuration(128, 4, 256, 512, 4, True): 10_700,
+    Configuration(256, 8, 512, 1024, 8, False): 1_706,
+    Configuration(256, 8, 512, 1024, 8, True): 5_025,
+}
+CURVE = Configuration(128, 4, 128, 256, 16, False)
+# Bits per character that it was seen to reach on held-out text after 100, 200, … steps.
+ORIGINAL_CURVE = (3.295, 2.662, 2.861, 2.519, 2.482, 2.452, 2.470)
+_CORPUS_BYTES = 2_200_000
+
+
+class Run:
+    """A model and its training step on a text of bytes."""
+
+    def __init__(self, sizes: Configuration, text: Path, jit: bool, dropout_rate: float = 0.0):
+        keras.utils.set_random_seed(1)
+        model = ModelSettings(
+            architecture="sgfgfg.sgfgfg",
+            share_block_weights=True,
+            d_model=sizes.d_model,
+            d_ff=256,
+            num_heads=sizes.num_heads,
+            attn_span=sizes.attn_span,
+            adapt_span=sizes.adapt_span,
+            adapt_span_loss=5e-7 if sizes.adapt_span else 0.0,
+            dropout_rate=dropout_rate,
+            num_experts=16,
+            router="dropless",
+            gate="top_k",
+            num_selected_experts=2,
+            balance_loss_factor=0.0,
+            router_z_loss_factor=0.0,
+            activation="relu",
+            initializer="torch",
+        )
+        training = TrainingSettings(
+            task="causal_lm",
+            train_batch_size=sizes.batch_size,
+            eval_batch_size=sizes.batch_size,
+            train_steps=10**6,
+            warmup_steps=0,
+            seed=1,
+        )
+        data = DataSettings(
+            dataset=str(text),
+            cache_dir=str(text.parent / "cache"),
+            tokenizer="byte",
+            block_size=sizes.block_size,
+            validation_fraction=0.05,
+        )
+        self.tokens = sizes.batch_size * sizes.block_size
+        self.task = TASKS["causal_lm"](model, training, data)
+        self.task.open_data()
+        self.task.build()
+        optimizer = make_optimizer(
+            "adagrad", WarmupDecay(0.07, 0, 10**6, "constant"), max_tensor_norm=0.03
+        )
+        optimizer.build(self.task.model.trainable_variables)
+        self.task.static_choices(0)
+        strategy = tf.distribute.get_strategy()
+        self._train = TrainStep(
+            self.task,
+            self.task.model.trainable_variables,
+            optimizer,
+            strategy,
+            jit_compile=jit,
+            memory=carried_memory(self.task.initial_memory, sizes.batch_size, strategy),
+        )
+        self._evaluate = EvaluationStep(
+            self.task.evaluation_sums, strategy, jit, self.task.initial_memory
+        )
+        self._batches, self._step = iter(self.task.train_stream(0)), 0
+
+    def train(self) -> float:
+        """One update; its loss in bits per character."""
+        loss = self._train(next(self._batches), self._step)["next_loss"].numpy()
+        self._step += 1
+        return float(loss) / math.log(2)
+
+    def held_out(self) -> float:
+        """Bits per character on the whole held-out text."""
+        sums = evaluation_sums(self.task.evaluation_stream(None), self._evaluate)
+        return float(sums["tokens"]["loss"] / sums["tokens"]["count"]) / math.log(2)
+
+
+def python_sources(path: Path) -> None:
+    """The sources of this Python's standard library, in the order of their names, up to 2.2 MB."""
+    folder, written = Path(sysconfig.get_path("stdlib")), 0
+    with path.open("w", encoding="utf-8") as out:
+        for source in sorted(folder.glob("*.py")):
+            text = source.read_text("utf-8", errors="replace")[: _CORPUS_BYTES - written]
+            written += out.write(text + "\n\n")
+            if written >= _CORPUS_BYTES:
+                return
+
+
+def speed(text: Path, options: argparse.Namespace) -> None:
+    print(f"{'d_model':>7} {'block':>5} {'span':>5} {'batch':>5} {'adaptive':>8} "
+          f"{'tokens/s':>9} {'original':>8} {'times':>6}")  # fmt: skip
+    for sizes, original in ORIGINAL.items():
+        run = Run(sizes, text, options.jit, options.dropout_rate)
+        milliseconds = statistics.median(timing.in_turn({"": run.train}, options.repeats, 3)[""])
+        tokens = 1e3 * run.tokens / milliseconds
+        print(
+            f"{sizes.d_model:>7} {sizes.block_size:>5} {sizes.attn_span:>5} "
+            f"{sizes.batch_size:>5} {'yes' if sizes.adapt_span else 'no':>8} {tokens:>9,.0f} "
+            f"{original:>8,} {tokens / original:>6.2f}",
+            flush=True,
+        )
+
+
+def curve(text: Path, options: argparse.Namespace) -> None:
+    run = Run(CURVE, text, options.jit, options.dropout_rate)
+    print(f"{'steps':>5} {'training':>8} {'held out':>8} {'original':>8}")
+    for number, original in enumerate(ORIGINAL_CURVE, 1):
+        losses = [run.train() for _ in range(100)]
+        print(
+            f"{100 * number:>5} {statistics.mean(losses):>8.3f} {run.held_out():>8.3f} "
+            f"{original:>8.3f}",
+            flush=True,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--curve", action="store_true", help="learn for 700 steps")
+    parser.add_argument("--text", type=Path, help="a text file; by default Python's own sources")
+    parser.add_argument("--dropout_rate", type=float, default=0.0)
+    parser.add_argument("--jit", action="store_true", help="compile with XLA")
+    parser.add_argument("--repeats", type=int, default=9)
+    options = parser.parse_args()
+    print(timing.machine())
+    with tempfile.TemporaryDirectory() as folder:
+        text = Path(folder) / "sources.txt"
+        if options.text:
+            text.write_bytes(options.text.read_bytes())
+        else:
+            python_sources(text)
+        (curve if options.curve else speed)(text, options)
+
+
+if __name__ == "__main__":
+    main()

@@ -95,7 +95,7 @@ def sublayer(letter: str, settings: ModelSettings, seq: int, tokens: int) -> Cos
 
 def table(
     settings: ModelSettings, vocabulary_size: int, seq: int, predictions: int, tokens: int,
-    order_head: bool = True, num_segments: int = 4,
+    order_head: bool = True,
 ) -> list[Cost]:  # fmt: skip
     """One row for the embeddings, one a sublayer, one for the pooler and one for the heads.
 
@@ -104,12 +104,15 @@ def table(
         tokens: tokens routed together on one device, for the expert capacity.
     """
     d, emb, vocab = settings.d_model, settings.d_emb or settings.d_model, vocabulary_size
-    tables = (vocab + seq + num_segments) * emb
+    tables = (vocab + seq + settings.num_segments) * emb
+    weights, projection = f"[{vocab}, {emb}]", 0
+    if settings.embedding_projection:
+        weights, projection = f"{weights} [{emb}, {d}]", emb * d + d
     rows = [
         Cost(
-            "embedding", "words, positions, segments", f"[{vocab}, {emb}] [{emb}, {d}]",
-            tables + 2 * emb + emb * d + d, 3 * emb + 2 * emb + emb * d + d,
-            2 * emb * d, 3 * emb + 2 * d,
+            "embedding", "words, positions, segments", weights,
+            tables + 2 * emb + projection, 3 * emb + 2 * emb + projection,
+            2 * emb * d if projection else 0, 3 * emb + 2 * d,
         )
     ]  # fmt: skip
     architecture, position = parse(settings.architecture), 0

@@ -31,8 +31,6 @@ from sparse_mixer_tf.training.strategy import make_strategy
 from sparse_mixer_tf.training.watch import TrainingStopped, Watch
 
 FLAGS = flags.FLAGS
-# Where things lie does not change the result; what they hold is in the fingerprints.
-PLACES = ("data_dir", "cache_dir", "vocab_filepath", "max_bad_records")
 
 
 def main() -> int:
@@ -63,7 +61,7 @@ def train() -> int:
     asked = {
         "model": model_settings.to_json(),
         "training": training.to_json(),
-        "data": {k: v for k, v in vars(data_settings).items() if k not in PLACES},
+        "data": {k: v for k, v in vars(data_settings).items() if k not in workdirs.PLACES},
         "init_checkpoint": FLAGS.init_checkpoint,
         "fork_from": run.fork_from,
     }
@@ -170,7 +168,7 @@ def train() -> int:
         )
 
     if before is None:
-        now["places"] = {name: getattr(data_settings, name) for name in PLACES}
+        now["places"] = {name: getattr(data_settings, name) for name in workdirs.PLACES}
         now["jit_compile"] = training.jit_compile == "true"
         # A TPU's programs are compiled whatever is asked for.
         if training.jit_compile == "auto" and not isinstance(strategy, tf.distribute.TPUStrategy):

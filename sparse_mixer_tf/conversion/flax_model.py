@@ -45,7 +45,7 @@ def read(path: Path, untold: dict, mixing: str | None = None) -> PlainModel:
     letters = _letters(path, parameters, mixing)
     settings = _settings(path, parameters, letters, untold)
     pretrained = any(name.startswith("predictions_") for name in parameters)
-    weights = {}
+    weights, names = {}, {}
     for name, array in parameters.items():
         try:
             head = ORDER_HEAD if pretrained else CLASSIFIER
@@ -56,7 +56,7 @@ def read(path: Path, untold: dict, mixing: str | None = None) -> PlainModel:
             ) from None
         if ours in weights:
             raise SettingsError(f"{path}: {name} is there twice, under another name")
-        weights[ours] = converted
+        weights[ours], names[ours] = converted, name
     return PlainModel(
         origin=str(path),
         settings=settings,
@@ -65,6 +65,7 @@ def read(path: Path, untold: dict, mixing: str | None = None) -> PlainModel:
         weights=weights,
         step=checkpoint.step,
         pair_objective="order" if pretrained else "none",
+        names=names,
         notes=_notes(settings, weights),
     )
 

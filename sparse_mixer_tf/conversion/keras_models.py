@@ -51,17 +51,23 @@ def _with_head(model: PlainModel, backbone: SparseMixerBackbone) -> keras.Model:
 
 def _check(model: PlainModel, expected: dict[str, tuple[int, ...]]) -> None:
     found = {path: array.shape for path, array in model.weights.items()}
-    missing = {path for path in expected.keys() - found.keys() if not path.startswith(POOLER)}
-    if missing or (model.has(POOLER) and expected.keys() - found.keys()):
-        raise SettingsError(f"{model.origin} lacks {min(expected.keys() - found.keys())}")
-    extra = found.keys() - expected.keys()
+    missing, extra = expected.keys() - found.keys(), found.keys() - expected.keys()
+    if not model.has(POOLER):
+        missing = {path for path in missing if not path.startswith(POOLER)}
+    if missing:
+        raise SettingsError(f"{model.origin} lacks what becomes {min(missing)}")
     if extra:
         raise SettingsError(
-            f"{model.origin} has {min(extra)} too much, which {model.settings.architecture} has not"
+            f"{model.origin} has {_name(model, min(extra))} too much, which "
+            f"{model.settings.architecture} has not"
         )
     for path in sorted(found):
         if found[path] != expected[path]:
             raise SettingsError(
-                f"{model.origin}: {path} has shape {found[path]}; the other sizes make it "
-                f"{expected[path]}"
+                f"{model.origin}: {_name(model, path)} becomes {path} of shape {found[path]}; the "
+                f"other sizes make it {expected[path]}"
             )
+
+
+def _name(model: PlainModel, path: str) -> str:
+    return model.names.get(path, path)

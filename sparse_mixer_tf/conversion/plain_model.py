@@ -26,6 +26,7 @@ class PlainModel:
         step: optimizer steps that it was trained for, as far as they are known.
         pair_objective: what the order head was trained on: `order`, `next` or `none`.
         labels: names of a classifier's classes; empty if they are not known or it has one output.
+        names: what weights are called where they come from, by our paths, if it is another name.
         notes: lines that its user should read.
     """
 
@@ -38,7 +39,8 @@ class PlainModel:
     step: int = 0
     pair_objective: str = "none"
     labels: tuple[str, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    names: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def has(self, part: str) -> bool:
         """Whether there are weights of a part, which is the beginning of their paths."""

@@ -121,6 +121,7 @@ def from_json(config: dict, name: str) -> HuggingFaceConfig:
         d_emb=d_model,
         d_model=d_model,
         d_ff=size("intermediate_size"),
+        expert_d_ff=size("intermediate_size"),
         dropout_rate=number("hidden_dropout_prob"),
         attention_dropout_rate=number("attention_probs_dropout_prob"),
         activation=ACTIVATIONS[activation],

@@ -192,7 +192,7 @@ def _flag_lines(settings: ModelSettings, data: DataSettings) -> list[str]:
 
 def _settings_of(backbone: SparseMixerBackbone) -> ModelSettings:
     config = backbone.get_config()
-    values = config | (config["routing"] or {})
+    values = config | (config["routing"] or {"num_experts": 0})
     names = {item.name for item in dataclasses.fields(ModelSettings)}
     return ModelSettings(**{name: value for name, value in values.items() if name in names})
 

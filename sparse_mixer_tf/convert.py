@@ -20,7 +20,7 @@ from pipelines import vocabulary
 from sparse_mixer_tf import command_line
 from sparse_mixer_tf.conversion import flax_checkpoint, flax_model, huggingface, own_models
 from sparse_mixer_tf.conversion.folders import check_free, new_folder
-from sparse_mixer_tf.conversion.plain_model import PlainModel, check_vocabulary
+from sparse_mixer_tf.conversion.plain_model import CLASSIFIER, PlainModel, check_vocabulary
 from sparse_mixer_tf.settings import ModelSettings, SettingsError
 
 flags.DEFINE_string("input", None, "A checkpoint, a folder of Hugging Face, a run or a preset.")
@@ -86,22 +86,30 @@ def _with_vocabulary(model: PlainModel) -> PlainModel:
     """The model with the vocabulary of the flag, or with the one that lies beside it."""
     beside = Path(FLAGS.input) / huggingface.SENTENCEPIECE
     path = FLAGS.vocab_filepath or (beside if beside.is_file() else None)
-    if model.vocabulary is None and path is not None:
-        model = dataclasses.replace(model, vocabulary=vocabulary.load(path))
-        check_vocabulary(model.vocabulary, str(path), model.origin, model.vocabulary_size)
-    return model
+    if path is None:
+        return model
+    if model.vocabulary is not None:
+        raise SettingsError(f"--vocab_filepath={path}: {model.origin} has its own; leave it out")
+    words = vocabulary.load(path)
+    check_vocabulary(words, str(path), model.origin, model.vocabulary_size)
+    return dataclasses.replace(model, vocabulary=words)
 
 
 def _written(model: PlainModel) -> list[str]:
     if FLAGS.format == "huggingface":
         return [f"{FLAGS.output}: for transformers' from_pretrained"]
     if model.vocabulary is None:
+        beside = Path(FLAGS.input) / huggingface.WORDPIECE
+        whose = f"the WordPiece vocabulary {beside}" if beside.is_file() else "its own vocabulary"
         return [
-            "no SentencePiece vocabulary: the preset has no tokenizer, its token_ids must come "
-            "from the vocabulary that the model was trained with",
+            "no SentencePiece vocabulary: the preset has no tokenizer, feed it token_ids of "
+            f"{whose}",
             f"{FLAGS.output}: a preset, for from_preset",
         ]
-    return [f"{FLAGS.output}: a preset, for from_preset, and a workdir, for --init_checkpoint"]
+    lines = [f"{FLAGS.output}: a preset, for from_preset, and a workdir, for --init_checkpoint"]
+    if model.has(CLASSIFIER):
+        lines.append("the classifier is in the preset, the workdir holds its encoder")
+    return lines
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ from sparse_mixer_tf.conversion.plain_model import (
 )
 from sparse_mixer_tf.settings import SettingsError
 
-CONFIG, WEIGHTS, SENTENCEPIECE = "config.json", "model.safetensors", "spiece.model"
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+SENTENCEPIECE, WORDPIECE = "spiece.model", "vocab.txt"
 DTYPES = ("F32", "F16", "BF16", "F64")
 # Numbers of rows, which older files hold as tensors.
 COUNTED = {"embeddings.position_ids", "embeddings.token_type_ids"}

@@ -42,7 +42,8 @@ def main() -> int:
     with new_folder(FLAGS.output) as folder:
         WRITERS[FLAGS.format](model, folder)
     parameters = sum(array.size for array in model.weights.values())
-    print(f"{model.origin}: {model.settings.architecture}, {parameters:,} parameters")
+    step = f", step {model.step:,}" if model.step else ""
+    print(f"{model.origin}: {model.settings.architecture}, {parameters:,} parameters{step}")
     for note in (*model.notes, *_written(model)):
         print(f"  {note}")
     return command_line.DONE
@@ -51,9 +52,10 @@ def main() -> int:
 def _read(place: Path) -> PlainModel:
     checkpoint = flax_checkpoint.find(place) if place.exists() else None
     if checkpoint is not None:
-        mixing = FLAGS.mixing
-        return flax_model.read(checkpoint, _given(flax_model.UNTOLD), mixing)
+        return flax_model.read(checkpoint, _given(flax_model.UNTOLD), FLAGS.mixing)
     _given(())
+    if FLAGS.mixing:
+        raise SettingsError(f"--mixing={FLAGS.mixing} is for checkpoints of the published code")
     for is_it, read in (
         (own_models.is_workdir, own_models.read_workdir),
         (huggingface.is_model, huggingface.read),

@@ -14,7 +14,7 @@ from absl import flags
 import sparse_mixer_tf.flags as package_flags
 from sparse_mixer_tf import command_line, optimizers, reports, sweep
 from sparse_mixer_tf.runs import check_vocabulary, fork, start_from
-from sparse_mixer_tf.settings import SettingsError, TrainingSettings, check_batch
+from sparse_mixer_tf.settings import ModelSettings, SettingsError, TrainingSettings, check_batch
 from sparse_mixer_tf.tasks import TASKS
 from sparse_mixer_tf.tasks.task import Task
 from sparse_mixer_tf.training import workdir as workdirs
@@ -238,6 +238,8 @@ def _earlier_start(
     before = workdirs.read_settings(workdir)
     if before is None:
         return None, False
+    # A setting that is newer than the run has its default.
+    before["model"] = ModelSettings.from_json(before["model"]).to_json()
     extended = before["training"] != asked["training"] and training.extends(
         TrainingSettings.from_json(before["training"])
     )

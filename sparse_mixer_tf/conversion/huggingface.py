@@ -193,6 +193,6 @@ def _with_their_projection(model: PlainModel, kind: str) -> dict[str, np.ndarray
 def _json(path: Path) -> dict | None:
     try:
         content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None

@@ -88,7 +88,7 @@ def from_json(config: dict, name: str) -> HuggingFaceConfig:
         SettingsError: the model is of another type, or a size is missing or makes no sense.
     """
     model_type = config.get("model_type")
-    if model_type not in KINDS:
+    if model_type not in tuple(KINDS):
         raise SettingsError(f"{name}: model_type {model_type!r} is neither 'bert' nor 'fnet'")
     kind = KINDS[model_type]
     config = kind.defaults | config
@@ -96,7 +96,7 @@ def from_json(config: dict, name: str) -> HuggingFaceConfig:
         if config.get(key, value) != value:
             raise SettingsError(f"{name}: {key}={config[key]!r} is no plain {kind.class_prefix}")
     activation = config["hidden_act"]
-    if activation not in ACTIVATIONS:
+    if activation not in tuple(ACTIVATIONS):
         raise SettingsError(
             f"{name}: hidden_act={activation!r} is unknown; {', '.join(ACTIVATIONS)} are known"
         )
@@ -131,14 +131,14 @@ def from_json(config: dict, name: str) -> HuggingFaceConfig:
         num_experts=0,
         **heads,
     )
-    classes = config.get("architectures") or []
+    classes = config.get("architectures")
     return HuggingFaceConfig(
         model_type,
         settings,
         size("vocab_size"),
         size("max_position_embeddings"),
         _labels(config.get("id2label")),
-        f"{kind.class_prefix}ForSequenceClassification" in classes,
+        classes == [f"{kind.class_prefix}ForSequenceClassification"],
     )
 
 

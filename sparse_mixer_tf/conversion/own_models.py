@@ -201,6 +201,6 @@ def _class_of(config: Path) -> type | None:
     """The class of ours that a configuration of KerasHub names."""
     try:
         content = json.loads(config.read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return PRESET_CLASSES.get(content.get("registered_name")) if isinstance(content, dict) else None

@@ -199,6 +199,9 @@ def theirs(tmp_path) -> Path:
     ("changes", "problem"),
     [
         ({"model_type": "gpt2"}, "model_type 'gpt2' is neither 'bert' nor 'fnet'"),
+        ({"model_type": ["bert"]}, r"model_type \['bert'\] is neither"),
+        ({"hidden_act": {}}, "hidden_act={} is unknown"),
+        ({"type_vocab_size": True}, "type_vocab_size=True; expected a whole number"),
         ({"hidden_size": None}, "hidden_size=None; expected a whole number"),
         ({"hidden_size": "16"}, "hidden_size='16'; expected a whole number"),
         ({"num_hidden_layers": 10**6}, "repeat count is from 1 to"),

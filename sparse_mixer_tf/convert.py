@@ -18,7 +18,13 @@ from absl import flags
 import sparse_mixer_tf.flags as package_flags
 from pipelines import vocabulary
 from sparse_mixer_tf import command_line
-from sparse_mixer_tf.conversion import flax_checkpoint, flax_model, huggingface, own_models
+from sparse_mixer_tf.conversion import (
+    flax_checkpoint,
+    flax_model,
+    huggingface,
+    own_models,
+    preset_writer,
+)
 from sparse_mixer_tf.conversion.folders import check_free, new_folder
 from sparse_mixer_tf.conversion.plain_model import CLASSIFIER, PlainModel, check_vocabulary
 from sparse_mixer_tf.settings import ModelSettings, SettingsError
@@ -32,7 +38,7 @@ flags.DEFINE_enum(
     "A preset and workdir of ours, or BERT or FNet as Hugging Face has them.",
 )
 FLAGS = flags.FLAGS
-WRITERS = {"keras_hub": own_models.write, "huggingface": huggingface.write}
+WRITERS = {"keras_hub": preset_writer.write, "huggingface": huggingface.write}
 
 
 def main() -> int:

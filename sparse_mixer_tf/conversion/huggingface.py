@@ -64,6 +64,9 @@ def read(place: Path) -> PlainModel:
     if not any(path.startswith((MASKED_LM_HEAD, CLASSIFIER)) for path in weights):
         notes.append("no head is there; heads start afresh")
     ordered = f"{ORDER_HEAD}kernel" in weights
+    if ordered and f"{MASKED_LM_HEAD}bias" not in weights:
+        weights = {path: a for path, a in weights.items() if not path.startswith(ORDER_HEAD)}
+        ordered = False
     return PlainModel(
         origin=str(place),
         settings=config.settings,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sparse_mixer_tf.conversion import own_models
+from sparse_mixer_tf.conversion import preset_writer
 from sparse_mixer_tf.conversion.plain_model import PlainModel
 from tests.models.small_vocabulary import train_vocabulary
 
@@ -22,7 +22,7 @@ def write_preset(tmp_path):
     def write(model: PlainModel, name: str = "preset") -> Path:
         folder = tmp_path / name
         folder.mkdir()
-        own_models.write(model, folder)
+        preset_writer.write(model, folder)
         return folder
 
     return write

@@ -1,9 +1,11 @@
 """BERT and FNet of Hugging Face say the same here, and go there and back without losing a bit."""
 
+import dataclasses
 import importlib.util
 import json
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
@@ -156,7 +158,9 @@ def test_there_by_way_of_a_preset_and_back_keeps_every_bit(tmp_path, write_prese
             np.testing.assert_array_equal(hugging_face.says(after, batch)[output], value)
 
 
-@pytest.mark.parametrize("name", ["BertModel", "BertForMaskedLM", "FNetModel"])
+@pytest.mark.parametrize(
+    "name", ["BertModel", "BertForMaskedLM", "BertForNextSentencePrediction", "FNetModel"]
+)
 def test_what_a_class_lacks_starts_afresh_and_is_said(tmp_path, name):
     model = huggingface.read(hugging_face.save(tmp_path, name))
     notes = " ".join(model.notes)
@@ -169,8 +173,6 @@ def test_what_a_class_lacks_starts_afresh_and_is_said(tmp_path, name):
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_names_of_old_files_copies_and_halves_are_understood(tmp_path, dtype):
-    import ml_dtypes
-
     first = huggingface.read(hugging_face.save(tmp_path, "BertForPreTraining"))
     arrays = load_file(tmp_path / "model.safetensors")
     arrays["cls.predictions.decoder.weight"] = arrays["bert.embeddings.word_embeddings.weight"]
@@ -317,8 +319,6 @@ def test_a_model_of_ours_says_the_same_there(tmp_path, options, name):
 
 
 def test_a_sentencepiece_vocabulary_goes_along(tmp_path, vocabulary_bytes):
-    import dataclasses
-
     words = Vocabulary(vocabulary_bytes)
     model = of_ours(tmp_path, {"architecture": "rf"})
     huggingface.write(dataclasses.replace(model, vocabulary=words), tmp_path)

@@ -127,6 +127,11 @@ def open_run(workdir: str | Path) -> tuple[Task, dict, int]:
         TrainingSettings.from_json(facts["training"]),
         DataSettings(**facts["data"] | facts["places"]),
     )
+    if not facts.get("heads", True):
+        raise SettingsError(
+            f"--workdir={workdir} was converted from an encoder without heads; start a run from it "
+            f"with --init_checkpoint={workdir}"
+        )
     task.restore(task.read_vocabulary(Path(workdir) / task.vocabulary_file), facts)
     task.build()
     step = load_weights(workdir, task.model)

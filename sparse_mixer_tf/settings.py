@@ -142,8 +142,11 @@ class ModelSettings(Checked):
         "post", "LayerNorm behind each residual sum, or before each sublayer.", ("post", "pre")
     )
     activation: str = setting(
-        "gelu", "Of the feed-forwards' hidden layers.", ("gelu", "relu", "gated_gelu")
+        "gelu", "Of the feed-forwards' hidden layers.", ("gelu", "gelu_exact", "relu", "gated_gelu")
     )
+    num_segments: int = setting(4, "Encoder: rows of the segment table.", least=1)
+    embedding_projection: bool = setting(True, "Encoder: a dense layer behind the embeddings.")
+    layer_norm_epsilon: float = setting(1e-12, "Encoder: added to LayerNorm's variances.", least=0)
     initializer: str = setting(
         "normal",
         "Initial weights: normal of standard deviation 0.02, or those of PyTorch's layers.",
@@ -178,6 +181,9 @@ class ModelSettings(Checked):
                 f"--num_heads={self.num_heads} does not divide --d_model={self.d_model}; "
                 f"use {nearest}"
             )
+        if not self.embedding_projection and self.d_emb not in (None, self.d_model):
+            widths = f"--d_emb={self.d_emb} beside --d_model={self.d_model}"
+            raise SettingsError(f"{widths} needs a projection; drop --embedding_projection=false")
         if "g" in self.architecture and self.num_experts == 0:
             raise SettingsError("--num_experts=0 does not fit an architecture with g; use 16")
         if "g" in self.architecture and self.num_selected_experts > self.num_experts:

@@ -42,6 +42,17 @@ MAY_IMPORT = {
         "sparse_mixer_tf.models",
         "sparse_mixer_tf.settings",
     },
+    # It writes what others read: the task that builds an encoder, the folder of a run.
+    "sparse_mixer_tf.conversion": {
+        "pipelines.settings",
+        "pipelines.vocabulary",
+        "sparse_mixer_tf.architecture",
+        "sparse_mixer_tf.models",
+        "sparse_mixer_tf.settings",
+        "sparse_mixer_tf.tasks.encoder",
+        "sparse_mixer_tf.training.checkpoint",
+        "sparse_mixer_tf.training.workdir",
+    },
     "sparse_mixer_tf.reports": {
         "sparse_mixer_tf.metrics",
         "sparse_mixer_tf.models",

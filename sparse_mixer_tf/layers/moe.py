@@ -32,7 +32,7 @@ class MixtureOfExperts(keras.layers.Layer):
         d_ff: width of the hidden layer of each expert.
         routing: settings, or a dict of them.
         dropout_rate: dropout on the experts' outputs.
-        activation: `gelu` (tanh approximation) or `relu`.
+        activation: `gelu` (tanh approximation), `gelu_exact` or `relu`.
         inner_dropout_rate: dropout on the experts' hidden layer, after the activation.
         initializer: `normal` or `torch`, see `initialization`.
 

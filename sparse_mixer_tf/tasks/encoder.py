@@ -60,6 +60,7 @@ def build_backbone(
         d_emb=model.d_emb,
         num_heads=model.num_heads,
         max_sequence_length=max_seq_length,
+        num_segments=model.num_segments,
         dropout_rate=model.dropout_rate,
         attention_dropout_rate=model.attention_dropout_rate,
         expert_d_ff=model.expert_d_ff,
@@ -71,6 +72,8 @@ def build_backbone(
         share_block_weights=model.share_block_weights,
         norm=model.norm,
         activation=model.activation,
+        embedding_projection=model.embedding_projection,
+        layer_norm_epsilon=model.layer_norm_epsilon,
         dtype=precision,
     )
 

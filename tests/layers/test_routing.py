@@ -236,7 +236,7 @@ def test_slots_and_runs_of_dropless_hold_every_choice_once(tokens, experts, scal
     assert sorted(held) == expected
 
 
-@pytest.mark.parametrize("activation", ["gelu", "relu"])
+@pytest.mark.parametrize("activation", ["gelu", "gelu_exact", "relu"])
 @pytest.mark.parametrize("favour", [0.0, 100.0])
 def test_gradients_of_dropless_equal_those_of_every_expert_on_every_token(activation, favour):
     layer = layer_for("dropless", num_selected_experts=2, activation=activation)

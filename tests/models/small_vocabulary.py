@@ -18,9 +18,8 @@ def train_vocabulary(**options) -> bytes:
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(TEXTS * 20),
         model_writer=model,
-        vocab_size=60,
         model_type="bpe",
         minloglevel=2,
-        **{"pad_id": 0, "unk_id": 1, "bos_id": -1, "eos_id": -1, **options},
+        **{"vocab_size": 60, "pad_id": 0, "unk_id": 1, "bos_id": -1, "eos_id": -1, **options},
     )
     return model.getvalue()

@@ -157,15 +157,19 @@ class Loop:
         if not applied:
             return
         training = max(seconds["training"], 1e-9)
-        metrics = means(applied) | {
-            "tokens_per_second": count * self.tokens_per_step / training,
-            "data_wait_fraction": seconds.get("data", 0.0) / training,
-            "seconds": self._trained,
-        } | {
-            f"{part}_seconds": seconds[part]
-            for part in ("step", "data", "compiling", "evaluation")
-            if part in seconds
-        }
+        metrics = (
+            means(applied)
+            | {
+                "tokens_per_second": count * self.tokens_per_step / training,
+                "data_wait_fraction": seconds.get("data", 0.0) / training,
+                "seconds": self._trained,
+            }
+            | {
+                f"{part}_seconds": seconds[part]
+                for part in ("step", "data", "compiling", "evaluation")
+                if part in seconds
+            }
+        )
         if left_out:
             metrics["steps_not_applied"] = left_out
         if "checkpoint" in seconds:

@@ -81,7 +81,9 @@ def test_bidirectional_attention_shows_the_probabilities_that_it_mixes_by():
     np.testing.assert_allclose(by_hand, y, atol=1e-5)
 
 
-@pytest.mark.parametrize(("block", "span", "to_self"), [(5, 7, False), (12, 6, True), (9, 3, False)])
+@pytest.mark.parametrize(
+    ("block", "span", "to_self"), [(5, 7, False), (12, 6, True), (9, 3, False)]
+)
 def test_relative_attention_shows_probabilities_by_distance_cut_into_chunks_or_not(
     block, span, to_self
 ):

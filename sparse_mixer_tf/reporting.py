@@ -11,10 +11,13 @@ from sparse_mixer_tf.inspection.look import look
 from sparse_mixer_tf.reports import run_log
 from sparse_mixer_tf.runs import open_run
 from sparse_mixer_tf.settings import SettingsError
+from sparse_mixer_tf.tasks.task import Task
 from sparse_mixer_tf.training.checkpoint import CheckpointError
 
 
-def report(workdir: Path, inspect: bool = True, output: Path | None = None) -> Path:
+def report(
+    workdir: Path, inspect: bool = True, output: Path | None = None, opened: Task | None = None
+) -> Path:
     """Writes the page of a run; its path.
 
     Weights that cannot be looked at, be it that there are none yet or that the data are gone, leave
@@ -24,6 +27,7 @@ def report(workdir: Path, inspect: bool = True, output: Path | None = None) -> P
         workdir: the folder of the run, which may still be going.
         inspect: look at the best weights first.
         output: where the page goes; by default `report/` in the run's folder.
+        opened: the run's task with its data open, to spare opening them anew.
 
     Raises:
         SettingsError: the folder holds no run, or one that has logged nothing yet.
@@ -32,7 +36,7 @@ def report(workdir: Path, inspect: bool = True, output: Path | None = None) -> P
     if inspect:
         try:
             task, _, step = open_run(workdir)
-            record, arrays = look(task, step)
+            record, arrays = look(task, step, opened)
             files.write(workdir, record, arrays)
             if "no_data" in record:
                 print(f"held-out data not looked at: {record['no_data']}")

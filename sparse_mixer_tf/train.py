@@ -224,7 +224,7 @@ def train() -> int:
     if not complete:
         return command_line.INTERRUPTED
     if cluster.is_chief:
-        print(f"report: {reporting.report(workdir, run.inspect)}")
+        print(f"report: {reporting.report(workdir, run.inspect, opened=task)}")
         print(reports.console_summary(workdir))
     return command_line.DONE
 

@@ -14,12 +14,13 @@ from sparse_mixer_tf.tasks.task import Task
 _MOST_HEADS = 32
 
 
-def look(task: Task, step: int) -> tuple[dict, dict[str, np.ndarray]]:
+def look(task: Task, step: int, opened: Task | None = None) -> tuple[dict, dict[str, np.ndarray]]:
     """Looks at a model with its weights; at held-out data too if the task can open its data.
 
     Args:
         task: restored and built; its data need not be open.
         step: of the weights.
+        opened: another task of the same settings, whose data are open already.
 
     Returns:
         A record of plain values and arrays by name, for `files.write`. Arrays are
@@ -37,12 +38,13 @@ def look(task: Task, step: int) -> tuple[dict, dict[str, np.ndarray]]:
     for name, matrix in mixing.sequence_matrices(task.model.backbone).items():
         arrays[f"mixing/{name}"], record["mixing_tile"] = pooled(matrix)
         arrays[f"reach/{name}"] = mixing.reach(matrix)
-    try:
-        task.open_data()
-    except InputError as error:
-        return record | {"no_data": str(error)}, arrays
+    if opened is None:
+        try:
+            task.open_data()
+        except InputError as error:
+            return record | {"no_data": str(error)}, arrays
     seen = _Seen(task)
-    for batch in held_out.looks(task):
+    for batch in held_out.looks(task, opened or task):
         seen.add(batch)
     return record | seen.record(), arrays | seen.arrays()
 
@@ -84,7 +86,7 @@ class _Seen:
             found["experts"] = {name: self._layer(name) for name in self.takings}
         if self.attention and self.task.initial_memory is None:
             found["attention_tile"] = pooled(self._example(next(iter(self.attention))))[1]
-            found["attended"] = int(self.first.real[0].sum())
+            found["attended"] = int(self.first.real[self.first.example].sum())
         return found
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -96,8 +98,8 @@ class _Seen:
         return {f"attention/{name}": pooled(self._example(name))[0] for name in self.attention}
 
     def _example(self, name: str) -> np.ndarray:
-        """Attention of the first example among its real tokens, [heads, tokens, tokens]."""
-        real = np.flatnonzero(self.first.real[0])
+        """Attention of one example among its real tokens, [heads, tokens, tokens]."""
+        real = np.flatnonzero(self.first.real[self.first.example])
         heads = self.attention[name][:, real][:, :, real]
         many = len(heads) * len(self.attention) > _MOST_HEADS
         return heads.mean(0, keepdims=True) if many else heads

@@ -109,6 +109,11 @@ def charts(figures: Iterable[str]) -> str:
     return f'<div class="charts">{"".join(figures)}</div>'
 
 
+def grid(examples: Iterable[str]) -> str:
+    """HTML of examples, beside each other where there is room."""
+    return f'<div class="samples">{"".join(f"<div>{each}</div>" for each in examples)}</div>'
+
+
 def tabs(name: str, panels: Sequence[tuple[str, str]]) -> str:
     """Panels of which one is seen, chosen by radio buttons, without a script.
 

@@ -1,6 +1,5 @@
 """What the model said about a few held-out examples."""
 
-from collections.abc import Iterable
 from html import escape
 
 from sparse_mixer_tf.reports import elements
@@ -16,16 +15,12 @@ def sections(log: RunLog) -> list[Section]:
     fills = [sample for sample in log.samples if "predictions" in sample]
     if fills:
         text = "What stood at each mask, and the three words that the model finds likeliest."
-        found.append(Section("Sample fills", text, _grid(map(_filled, fills))))
+        found.append(Section("Sample fills", text, elements.grid(map(_filled, fills))))
     continued = [sample for sample in log.samples if "continuation" in sample]
     if continued:
         text = "The prompt is pale; what follows the model wrote, drawing each symbol by chance."
-        found.append(Section("Continued text", text, _grid(map(_continued, continued))))
+        found.append(Section("Continued text", text, elements.grid(map(_continued, continued))))
     return found
-
-
-def _grid(samples: Iterable[str]) -> str:
-    return f'<div class="samples">{"".join(f"<div>{sample}</div>" for sample in samples)}</div>'
 
 
 def _filled(sample: dict) -> str:

@@ -39,7 +39,7 @@ def sections(log: RunLog) -> list[Section]:
     if mistakes:
         title = "Most confident mistakes" if _labels(log) else "Greatest errors"
         text = "Often these are labels to doubt, or texts cut before the point."
-        body = "".join(_mistake(mistake, _labels(log)) for mistake in mistakes)
+        body = elements.grid(_mistake(mistake, _labels(log)) for mistake in mistakes)
         found.append(Section(title, text, body))
     return found
 

@@ -55,7 +55,8 @@ def heat_maps(
     if amount:
         most = [max(most)] * len(most)
     with drawing.style(theme):
-        figure, frames = panels(len(matrices), columns, 1.0 if columns > 1 else 0.8)
+        # A colour bar takes its width from the frames, which are square.
+        figure, frames = panels(len(matrices), columns, 0.8 if amount or columns == 1 else 1.0)
         for number, (frame, (title, matrix)) in enumerate(zip(frames, matrices, strict=True)):
             height, width = (size * tile for size in matrix.shape)
             image = frame.imshow(

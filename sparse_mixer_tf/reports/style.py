@@ -78,11 +78,13 @@ details > summary { cursor: pointer; color: var(--soft); }
 .coloured sup { line-height: 0; padding: 0 .1rem; opacity: .8; }
 .chip { display: inline-block; min-width: 1.6rem; padding: .1rem .3rem; border-radius: .25rem;
   text-align: center; font-size: .8rem; color: var(--ink); }
-.expert { display: grid; grid-template-columns: 2.4rem 12rem 1fr; gap: .25rem .5rem;
+.expert { display: grid; grid-template-columns: 2.4rem 13rem 1fr; gap: .25rem .5rem;
   padding: .4rem 0; border-bottom: 1px solid var(--line); align-items: baseline; }
 @media (max-width: 44rem) {
   .expert { grid-template-columns: 2.4rem 1fr; }
   .expert .words { grid-column: 1 / -1; } }
+.expert > div { white-space: nowrap; }
+.expert > .words { white-space: normal; }
 .samples { display: grid; gap: .5rem 2.5rem; align-items: start;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 25rem), 1fr)); }
 .words span { display: inline-block; margin: 0 .9rem .1rem 0; white-space: nowrap; }

@@ -84,11 +84,11 @@ details > summary { cursor: pointer; color: var(--soft); }
   .expert { grid-template-columns: 2.4rem 1fr; }
   .expert .words { grid-column: 1 / -1; } }
 .expert > div { white-space: nowrap; }
-.expert > .words { white-space: normal; }
+.expert > .words { white-space: normal; min-width: 0; }
 .samples { display: grid; gap: .5rem 2.5rem; align-items: start;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 25rem), 1fr)); }
-.words span { display: inline-block; margin: 0 .9rem .1rem 0; white-space: nowrap; }
-.words small { color: var(--soft); }
+.words span { display: inline-block; max-width: 100%; margin: 0 .9rem .1rem 0; }
+.words small { color: var(--soft); white-space: nowrap; }
 .key { display: inline-block; width: .8rem; height: .8rem; border-radius: .2rem;
   margin-right: .4rem; vertical-align: -.05rem; }
 """

@@ -191,7 +191,7 @@ def _differences(runs: list[Run]) -> str:
     for key in keys:
         values = [run.log.settings.get(key) for run in runs]
         if any(value != values[0] for value in values):
-            rows.append((escape(key), *(escape(summary.as_text(value)) for value in values)))
+            rows.append((escape(key), *(escape(summary.as_text(key, value)) for value in values)))
     if not rows:
         return '<p class="soft">None: these runs were started alike.</p>'
     head = ("setting", *(f"{_key(i)}{escape(run.name)}" for i, run in enumerate(runs)))

@@ -98,7 +98,8 @@ def _settings(log: RunLog) -> list[Section]:
     if not log.settings:
         return []
     rows = [
-        (escape(key), escape(summary.as_text(value))) for key, value in sorted(log.settings.items())
+        (escape(key), escape(summary.as_text(key, value)))
+        for key, value in sorted(log.settings.items())
     ]
     values = elements.folded(f"{len(rows)} values", elements.table(rows))
     text = "run.flags, beside this report's folder, repeats the run."

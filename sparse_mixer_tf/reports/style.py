@@ -39,7 +39,8 @@ th, td { padding: .25rem 1.25rem .25rem 0; text-align: left; vertical-align: top
 th { color: var(--soft); }
 .number { text-align: right; white-space: nowrap; }
 .scroll { overflow-x: auto; max-width: 100%; }
-.scroll th { overflow-wrap: normal; }
+.scroll td, .scroll th { overflow-wrap: break-word; }
+.scroll td:not(.number) { min-width: 8rem; }
 .tiles { display: grid; gap: .75rem; margin: 1.25rem 0;
   grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); }
 .tile { background: var(--raised); border-radius: .5rem; padding: .7rem .9rem; }

@@ -126,8 +126,10 @@ def rows(log: RunLog) -> list[tuple[str, str]]:
     return found
 
 
-def as_text(value: object) -> str:
-    """A setting as text."""
+def as_text(key: str, value: object) -> str:
+    """A setting as text; of a fingerprint as much as tells it from others."""
+    if key.endswith("fingerprint"):
+        return f"{str(value)[:12]}…"
     return value if isinstance(value, str) else json.dumps(value)
 
 

@@ -46,6 +46,8 @@ def look(task: Task, step: int, opened: Task | None = None) -> tuple[dict, dict[
     seen = _Seen(task)
     for batch in held_out.looks(task, opened or task):
         seen.add(batch)
+    if not seen.batches:
+        return record | {"no_data": "there is no held-out batch"}, arrays
     return record | seen.record(), arrays | seen.arrays()
 
 
@@ -54,7 +56,8 @@ class _Seen:
 
     def __init__(self, task: Task):
         self.task, self.tokens, self.batches = task, 0, 0
-        self.takings, self.paragraph = {}, Paragraph(task.vocabulary)
+        goes_on = task.initial_memory is not None
+        self.takings, self.paragraph = {}, Paragraph(task.vocabulary, goes_on)
         self.attention, self.first = {}, None
 
     def add(self, batch: held_out.Look) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from sparse_mixer_tf.inspection.held_out import Look
-from sparse_mixer_tf.inspection.pieces import running
+from sparse_mixer_tf.inspection.pieces import are_characters, running
 
 TOKENS, CHARACTERS = 240, 480
 # More are of no weight: a token chooses one or two, and few are chosen by more experts.
@@ -15,18 +15,18 @@ class Paragraph:
 
     Attributes:
         vocabulary: of the ids.
+        goes_on: whether rows of the next batch go on where those of the last ended.
         most: tokens that are kept.
     """
 
-    def __init__(self, vocabulary):
-        self.vocabulary = vocabulary
-        self.most = TOKENS if hasattr(vocabulary, "piece") else CHARACTERS
+    def __init__(self, vocabulary, goes_on: bool):
+        self.vocabulary, self.goes_on = vocabulary, goes_on
+        self.most = CHARACTERS if are_characters(vocabulary) else TOKENS
         self._ids, self._takers, self._ends = [], {}, []
 
     def add(self, look: Look) -> None:
         """Adds rows until there are enough; of running text the first row, which goes on."""
-        rows = range(len(look.token_ids)) if hasattr(self.vocabulary, "piece") else [0]
-        for row in rows:
+        for row in range(1 if self.goes_on else len(look.token_ids)):
             real = np.flatnonzero(look.real[row])[: self.most - len(self._ids)]
             self._ids += look.token_ids[row, real].tolist()
             for name, gates in look.gates.items():
@@ -39,7 +39,7 @@ class Paragraph:
     def texts(self) -> list[str]:
         """The tokens, joined they read as the text; rows of examples are lines."""
         texts = running(self.vocabulary, self._ids)
-        if hasattr(self.vocabulary, "piece"):
+        if not self.goes_on:
             for end in self._ends:
                 texts[end - 1] += "\n"
         return texts

@@ -20,12 +20,19 @@ def shown(vocabulary, token_id: int) -> str:
 def running(vocabulary, token_ids: Sequence[int]) -> list[str]:
     """Tokens as parts of a text, word breaks as spaces; joined they read as the text."""
     if not hasattr(vocabulary, "piece"):
-        return [_in_text(vocabulary.decode([i])) for i in token_ids]
+        texts = [_in_text(vocabulary.decode([i])) for i in token_ids]
+        words = vocabulary.tokenizer == "word"
+        return [f" {text}" if words and text != "\n" else text for text in texts]
     spaced = []
     for token_id in token_ids:
         piece = vocabulary.piece(token_id).replace(WORD_BEGINS, " ")
         spaced.append(f" {piece}" if vocabulary.is_special[token_id] else piece)
     return spaced
+
+
+def are_characters(vocabulary) -> bool:
+    """Whether a token is no more than a character."""
+    return getattr(vocabulary, "tokenizer", None) in ("byte", "character")
 
 
 def _symbol(vocabulary, token_id: int) -> str:

@@ -38,7 +38,7 @@ def text(tmp_path_factory):
 def open_task(text):
     """`kind, changes of the model -> task`."""
 
-    def make(kind: str, **changes):
+    def make(kind: str, precision: str = "float32", **changes):
         keras.utils.set_random_seed(0)
         data = {"cache_dir": str(text / "cache"), "validation_fraction": 0.2, "vocab_size": 80}
         data |= {"dataset": str(text / "text.txt"), "max_seq_length": 24}
@@ -51,7 +51,7 @@ def open_task(text):
             data |= {"max_seq_length": 24}
         task = TASKS[kind](
             ModelSettings(**model),
-            TrainingSettings(task=kind, train_batch_size=4, eval_batch_size=4),
+            TrainingSettings(task=kind, train_batch_size=4, eval_batch_size=4, precision=precision),
             DataSettings(**data),
         )
         if kind == "classify":

@@ -85,6 +85,12 @@ def test_shared_weights_are_told_apart_by_their_use(open_task):
     assert record["sublayers"][2]["parameters"] == 0
 
 
+def test_half_precision_is_looked_at_all_the_same(open_task):
+    record, arrays = look(open_task("pretrain", precision="mixed_bfloat16"), 1)
+    assert record["experts"] and record["forward_seconds"]["sublayer_01_g"] > 0
+    assert all(np.isfinite(array).all() for array in arrays.values())
+
+
 def test_memory_is_full_before_anything_is_counted(open_task):
     task = open_task("causal_lm")
     seen = list(held_out.looks(task, task, tokens=128))

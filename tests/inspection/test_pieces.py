@@ -26,3 +26,9 @@ def test_symbols_that_cannot_be_seen_have_names():
     symbols = Symbols("byte", [32, 10, 65, 0xC3, 0x07])
     assert [shown(symbols, i) for i in range(5)] == ["space", "new line", "A", "byte C3", "U+0007"]
     assert running(symbols, [2, 1, 4]) == ["A", "\n", "\ufffd"]
+
+
+def test_words_that_are_tokens_read_on_with_spaces():
+    symbols = Symbols("word", ["cat", "<eos>", "sat"])
+    assert "".join(running(symbols, [0, 2, 1, 0])) == " cat sat\n cat"
+    assert shown(symbols, 1) == "new line"

@@ -24,7 +24,7 @@ def write(workdir: Path, record: dict, arrays: dict[str, np.ndarray]) -> None:
     content = io.BytesIO()
     np.savez_compressed(content, step=np.array(record["step"]), **arrays)
     write_atomically(folder / ARRAYS, content.getvalue())
-    write_atomically(folder / RECORD, json.dumps(record, ensure_ascii=False, indent=1) + "\n")
+    write_atomically(folder / RECORD, json.dumps(record, ensure_ascii=False) + "\n")
 
 
 def read(workdir: Path) -> tuple[dict, dict[str, np.ndarray]]:

@@ -32,8 +32,8 @@ def load_section(found: list[Chart]) -> list[Section]:
     if not found:
         return []
     text = (
-        "An even load is one even colour; a dark row is an expert that most tokens go to, an empty "
-        "one an expert that is hardly used. Confidence rises and entropy falls as routers make up "
+        "An even load is one even colour; a strong row is an expert that most tokens go to, an "
+        "empty one an expert that is hardly used. Confidence rises and entropy falls as routers make up "
         "their minds."
     )
     return [Section("Expert load", text, elements.charts(map(elements.figure, found)))]

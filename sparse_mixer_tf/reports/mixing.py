@@ -15,7 +15,7 @@ def section(record: dict, arrays: dict[str, np.ndarray]) -> list[Section]:
         return []
     tile = record.get("mixing_tile", 1)
     text = (
-        "Row i of a matrix says what position i takes from every position: a bright diagonal is a "
+        "Row i of a matrix says what position i takes from every position: a strong diagonal is a "
         "layer that looks at neighbours, columns are positions that everybody reads."
     )
     note = f"A pixel is the mean of {tile} x {tile} weights." if tile > 1 else ""

@@ -33,8 +33,8 @@ def load_section(found: list[Chart]) -> list[Section]:
         return []
     text = (
         "An even load is one even colour; a strong row is an expert that most tokens go to, an "
-        "empty one an expert that is hardly used. Confidence rises and entropy falls as routers make up "
-        "their minds."
+        "empty one an expert that is hardly used. Confidence rises and entropy falls as routers "
+        "make up their minds."
     )
     return [Section("Expert load", text, elements.charts(map(elements.figure, found)))]
 

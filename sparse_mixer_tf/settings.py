@@ -306,6 +306,9 @@ class RunSettings(Checked):
     checkpoint_every: int = setting(1000, "Steps between checkpoints.", least=1)
     checkpoints_to_keep: int = setting(2, "Newest checkpoints kept, besides the best.", least=1)
     log_every: int = setting(100, "Steps between progress lines.", least=1)
+    inspect: bool = setting(
+        True, "Look at experts, mixing and attention of the trained weights for the report."
+    )
     fork_from: str | None = setting(
         None,
         "WORKDIR@STEP: a new run that goes on from a checkpoint of another, with other flags; "

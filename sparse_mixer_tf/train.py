@@ -12,7 +12,7 @@ import tensorflow as tf
 from absl import flags
 
 import sparse_mixer_tf.flags as package_flags
-from sparse_mixer_tf import command_line, optimizers, reports, sweep
+from sparse_mixer_tf import command_line, optimizers, reporting, reports, sweep
 from sparse_mixer_tf.runs import check_vocabulary, fork, start_from
 from sparse_mixer_tf.settings import ModelSettings, SettingsError, TrainingSettings, check_batch
 from sparse_mixer_tf.tasks import TASKS
@@ -222,7 +222,7 @@ def train() -> int:
     if not complete:
         return command_line.INTERRUPTED
     if cluster.is_chief:
-        print(f"report: {reports.write(workdir)}")
+        print(f"report: {reporting.report(workdir, run.inspect, opened=task)}")
         print(reports.console_summary(workdir))
     return command_line.DONE
 

@@ -80,7 +80,8 @@ class Loop:
                 save = step % self.settings.checkpoint_every == 0 or stopping
                 if log or evaluate or save:
                     # Read before the clock: on an accelerator this is what waits for the steps.
-                    failed = self._examine(step)
+                    with stopwatch.part("step"):
+                        failed = self._examine(step)
                     if failed is not None:
                         step = self._roll_back(failed)
                         complete = stopping = False
@@ -156,11 +157,19 @@ class Loop:
         if not applied:
             return
         training = max(seconds["training"], 1e-9)
-        metrics = means(applied) | {
-            "tokens_per_second": count * self.tokens_per_step / training,
-            "data_wait_fraction": seconds.get("data", 0.0) / training,
-            "seconds": self._trained,
-        }
+        metrics = (
+            means(applied)
+            | {
+                "tokens_per_second": count * self.tokens_per_step / training,
+                "data_wait_fraction": seconds.get("data", 0.0) / training,
+                "seconds": self._trained,
+            }
+            | {
+                f"{part}_seconds": seconds[part]
+                for part in ("step", "data", "compiling", "evaluation")
+                if part in seconds
+            }
+        )
         if left_out:
             metrics["steps_not_applied"] = left_out
         if "checkpoint" in seconds:

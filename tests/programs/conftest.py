@@ -71,6 +71,7 @@ class Programs:
             "--checkpoint_every=7",
             "--log_every=1",
             "--jit_compile=false",
+            "--noinspect",
         ]
 
     def start(self, module: str, *arguments: str) -> subprocess.Popen:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import sentencepiece
+from sentencepiece import sentencepiece_model_pb2
 
 from pipelines.errors import InputError
 
@@ -91,6 +92,20 @@ class Vocabulary:
         )
         table[list(special_ids)] = True
         return table
+
+
+def plain_text(words: Vocabulary) -> Vocabulary:
+    """The same ids, but a special piece that is spelled in a text is letters like others.
+
+    So it is already where special pieces are control symbols, as in models trained here.
+    """
+    model = sentencepiece_model_pb2.ModelProto.FromString(words.model_bytes)
+    kinds = sentencepiece_model_pb2.ModelProto.SentencePiece
+    special = {piece for spellings in SPECIAL_PIECES.values() for piece in spellings}
+    for piece in model.pieces:
+        if piece.piece in special and piece.type == kinds.USER_DEFINED:
+            piece.type = kinds.CONTROL
+    return Vocabulary(model.SerializeToString())
 
 
 def load(path: str | Path) -> Vocabulary:

@@ -52,6 +52,12 @@ class Vocabulary:
         self.is_special = self._special_table(ids.values())
         self.normal_ids = np.flatnonzero(~self.is_special).astype(np.int32)
 
+    @property
+    def is_unigram(self) -> bool:
+        """Whether it is a unigram model, and not BPE."""
+        spec = sentencepiece_model_pb2.ModelProto.FromString(self.model_bytes).trainer_spec
+        return spec.model_type == spec.UNIGRAM
+
     def encode_batch(self, texts: list[str], num_threads: int = 1) -> list[list[int]]:
         """Ids of each text, as the sentencepiece package gives them; no special pieces added."""
         return self._processor.encode(texts, return_type=int, num_threads=num_threads)

@@ -117,7 +117,7 @@ def open_run(workdir: str | Path) -> tuple[Task, dict, int]:
     """The task of a run with its best weights, its settings as written, and their step.
 
     Raises:
-        SettingsError: if the folder holds no run, no checkpoint, or another vocabulary than its own.
+        SettingsError: if the folder holds no run, no checkpoint, or a vocabulary not its own.
     """
     if not (Path(workdir) / workdirs.SETTINGS).is_file():
         raise SettingsError(f"--workdir={workdir} is not the workdir of a run")

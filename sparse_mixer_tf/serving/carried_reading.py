@@ -20,10 +20,29 @@ class CarriedReading:
     """
 
     def __init__(self, model: keras.Model):
-        self._model, self._backbone = model, model.backbone
-        span = self._backbone.attn_span
+        backbone = model.backbone
+        span = backbone.attn_span
         # What is shifted in `_after` must still lie in one of the two memories.
         self._blocks = tuple(sorted({min(n, span) for n in (LARGE_BLOCK, SMALL_BLOCK)}))[::-1]
+        shape = [None, backbone.num_memories, span, backbone.d_model]
+        self._memory = tf.TensorSpec(shape, backbone.compute_dtype)
+
+        def read_block(token_ids, memory):
+            inputs = {"token_ids": token_ids, "memory": memory}
+            return backbone(inputs, training=False)["memory"]
+
+        def next_logits(last, memory):
+            inputs = {"token_ids": last[:, None], "memory": memory}
+            outputs = model(inputs, training=False)
+            return tf.cast(outputs["logits"][:, 0], tf.float32), outputs["memory"]
+
+        # Functions of their own, so that the model stands in a graph once and not at each use.
+        self._read_block = {block: self._function(read_block, block) for block in self._blocks}
+        self._next = self._function(next_logits)
+
+    def _function(self, call: Callable, *width: int):
+        tokens = tf.TensorSpec([None, *width], tf.int32)
+        return tf.function(call, input_signature=[tokens, self._memory], autograph=False)
 
     def read(self, token_ids: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
         """The memory behind the first tokens of each row.
@@ -35,10 +54,8 @@ class CarriedReading:
         Returns:
             [batch, num_memories, attn_span, d_model].
         """
-        backbone = self._backbone
-        shape = [backbone.num_memories, backbone.attn_span, backbone.d_model]
         batch, longest = tf.shape(token_ids)[0], tf.reduce_max(lengths)
-        memory = tf.zeros([batch, *shape], backbone.compute_dtype)
+        memory = tf.zeros([batch, *self._memory.shape[1:]], self._memory.dtype)
         token_ids = tf.pad(token_ids, [[0, 0], [0, self._blocks[0]]])
         position = tf.constant(0)
         for number, block in enumerate(self._blocks):
@@ -50,8 +67,7 @@ class CarriedReading:
 
             def step(position, memory, block=block):
                 tokens = token_ids[:, position : position + block]
-                tokens = tf.ensure_shape(tokens, [None, block])
-                new = backbone({"token_ids": tokens, "memory": memory}, training=False)["memory"]
+                new = self._read_block[block](tf.ensure_shape(tokens, [None, block]), memory)
                 count = tf.clip_by_value(lengths - position, 0, block)
                 return position + block, _after(memory, new, count, block)
 
@@ -59,7 +75,7 @@ class CarriedReading:
                 more,
                 step,
                 (position, memory),
-                shape_invariants=(tf.TensorShape([]), tf.TensorShape([None, *shape])),
+                shape_invariants=(tf.TensorShape([]), self._memory.shape),
             )
         return memory
 
@@ -73,9 +89,7 @@ class CarriedReading:
         Returns:
             float32 [batch, vocabulary_size] and memory.
         """
-        inputs = {"token_ids": last[:, None], "memory": memory}
-        outputs = self._model(inputs, training=False)
-        return tf.cast(outputs["logits"][:, 0], tf.float32), outputs["memory"]
+        return self._next(last, memory)
 
     def after(self, token_ids: tf.Tensor, lengths: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """What `next` gives behind whole texts, of at least one token each."""
@@ -99,11 +113,12 @@ class CarriedReading:
         Returns:
             int32 [batch, length].
         """
-        written = tf.TensorArray(tf.int32, length, element_shape=[None])
-        batch = tf.shape(logits)[0]
+        # Not even an empty list could be stacked; what is written in vain is cut off below.
+        steps, batch = tf.maximum(length, 1), tf.shape(logits)[0]
+        written = tf.TensorArray(tf.int32, steps, element_shape=[None])
 
         def more(number, *_):
-            return number < length
+            return number < steps
 
         def step(number, logits, memory, written):
             chosen = choose(logits, number)
@@ -117,11 +132,11 @@ class CarriedReading:
             shape_invariants=(
                 tf.TensorShape([]),
                 tf.TensorShape([None, logits.shape[1]]),
-                tf.TensorShape([None, *memory.shape[1:]]),
+                self._memory.shape,
                 tf.TensorShape(None),
             ),
         )
-        return tf.reshape(tf.transpose(written.stack()), [batch, length])
+        return tf.reshape(tf.transpose(written.stack()), [batch, steps])[:, :length]
 
 
 def _after(memory: tf.Tensor, new: tf.Tensor, count: tf.Tensor, block: int) -> tf.Tensor:

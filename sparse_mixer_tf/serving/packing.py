@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import tensorflow as tf
-import tensorflow_text as tf_text
 
 from pipelines.vocabulary import Vocabulary, plain_text
+from sparse_mixer_tf.serving.graph_tokenizer import graph_tokenizer
 from sparse_mixer_tf.serving.ragged_rows import first, lengths
 
 MASK = "[MASK]"
@@ -25,10 +25,7 @@ class Packer:
 
     def __init__(self, vocabulary: Vocabulary, max_seq_length: int, truncation: str = "longest"):
         self._words, self._seq, self._truncation = vocabulary, max_seq_length, truncation
-        # Not FastSentencepieceTokenizer, whose ids are wrong for BPE.
-        self.tokenizer = tf_text.SentencepieceTokenizer(
-            plain_text(vocabulary).model_bytes, out_type=tf.int32
-        )
+        self.tokenizer = graph_tokenizer(plain_text(vocabulary))
 
     def pack(self, texts: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
         """The rows of segments: [CLS] segment [SEP] segment [SEP] ….

@@ -5,6 +5,7 @@ import tensorflow_text as tf_text
 
 from pipelines.pieces import Pieces
 from pipelines.vocabulary import Vocabulary, plain_text
+from sparse_mixer_tf.serving.graph_tokenizer import graph_tokenizer
 
 
 class PieceCodec:
@@ -17,8 +18,10 @@ class PieceCodec:
         self._begins_word = tf.constant([piece.startswith("\u2581") for piece in spelled])
         spelled[words.sep_id] = "\n"
         self.shown = tf.constant(spelled)
-        self._tokenizer = tf_text.SentencepieceTokenizer(words.model_bytes, out_type=tf.int32)
-        self.resources = [self._tokenizer]
+        self._tokenizer = graph_tokenizer(words)
+        # Unlike the fast one, this leaves no space where a line begins.
+        self._detokenizer = tf_text.SentencepieceTokenizer(words.model_bytes, out_type=tf.int32)
+        self.resources = [self._tokenizer, self._detokenizer]
 
     def encode(self, text: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
         """The ids of texts, ragged int32 [batch, None]; nothing is ever left out."""
@@ -43,7 +46,7 @@ class PieceCodec:
         is_end = tf.equal(ended, self._sep_id)
         limits = tf.where(is_end.flat_values)[:, 0] + 1
         lines = tf.RaggedTensor.from_row_limits(ended.flat_values, limits)
-        text = self._tokenizer.detokenize(lines)
+        text = self._detokenizer.detokenize(lines)
         number = tf.reduce_sum(tf.cast(is_end, tf.int64), axis=1)
         joined = tf.strings.reduce_join(
             tf.RaggedTensor.from_row_lengths(text, number), axis=1, separator="\n"

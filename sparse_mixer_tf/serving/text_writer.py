@@ -68,7 +68,7 @@ def text_writer(
         token_ids, sizes = begun(ids.to_tensor(), lengths(ids))
         length = tf.maximum(length, 0)
         longest = tf.reduce_max(length)
-        random, choice = draws(seed, longest), Choice(temperature, top_k, top_p)
+        random, choice = draws(seed, tf.maximum(longest, 1)), Choice(temperature, top_k, top_p)
         logits, memory = reading.after(token_ids, sizes)
         written = reading.write(
             logits, memory, longest, lambda logits, n: choose(logits, random[:, n], choice)

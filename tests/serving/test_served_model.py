@@ -24,7 +24,9 @@ def kinds(make_task, make_writer):
 
     def make(name):
         if name.startswith("writer"):
-            return make_writer(name.removeprefix("writer of ")), {"text": AWKWARD}
+            # One sublayer of each kind where symbols are bytes, the quickest to trace elsewhere.
+            layers = {"architecture": "sgf" if name == "writer of byte" else "s"}
+            return make_writer(name.removeprefix("writer of "), **layers), {"text": AWKWARD}
         words = make_words("unigram" if name == "regression" else "bpe", control_symbols=SPECIAL)
         if name == "masked words":
             return make_task("pretrain", words), {"text": AWKWARD}

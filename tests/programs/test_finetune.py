@@ -12,14 +12,6 @@ WORDS = ("cat", "dog", "house", "tree")
 
 
 @pytest.fixture(scope="module")
-def pretrained(programs) -> Path:
-    workdir = programs.folder / "pretrained"
-    code, output = programs.train(workdir, "--train_steps=4", "--warmup_steps=1", "--eval_every=4")
-    assert code == 0, output
-    return workdir
-
-
-@pytest.fixture(scope="module")
 def rows(programs) -> Path:
     path = programs.folder / "rows.tsv"
     lines = [f"The {WORDS[n % 4]} sees {n} of them.\t{WORDS[n % 2]}" for n in range(90)]

@@ -66,16 +66,6 @@ def _swap(pieces, first, second):
     pieces[second].CopyFrom(kept)
 
 
-def test_other_weights_are_a_mismatch(make_task, fillers):
-    task, texts, saved = fillers
-    changed = make_task("pretrain", task.vocabulary)
-    weights = changed.model.get_weights()
-    changed.model.set_weights([weights[0] + 0.05, *weights[1:]])
-    found = _compared(changed, texts, saved)
-    assert not found["reloaded, live"].holds
-    assert found["texts, ids"].holds
-
-
 def test_a_language_model_is_compared_by_what_it_writes_too(make_writer, tmp_path):
     task = make_writer(architecture="sg")
     (tmp_path / "vocabulary").mkdir()

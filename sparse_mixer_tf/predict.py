@@ -58,9 +58,13 @@ def main() -> int:
     answer, lines = _open(), _lines()
     try:
         while texts := list(itertools.islice(lines, BATCH)):
-            for record, shown in answer(texts):
-                line = json.dumps(record, ensure_ascii=False) if FLAGS.format == "json" else shown
-                tqdm.write(line, file=sys.stdout)
+            said = answer(texts)
+            if FLAGS.format == "json":
+                found = [json.dumps(record, ensure_ascii=False) for record, _ in said]
+            else:
+                found = [shown for _, shown in said]
+            # Above the bar, which would be drawn anew for each line of its own.
+            tqdm.write("\n".join(found), file=sys.stdout)
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever reads has seen enough; Python would complain once more when it closes the stream.

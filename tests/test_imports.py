@@ -60,6 +60,12 @@ MAY_IMPORT = {
         "sparse_mixer_tf.tasks",
         "sparse_mixer_tf.training",
     },
+    "sparse_mixer_tf.serving": {
+        "pipelines",
+        "sparse_mixer_tf.models",
+        "sparse_mixer_tf.settings",
+        "sparse_mixer_tf.tasks",
+    },
     "sparse_mixer_tf.reports": {
         "sparse_mixer_tf.inspection.files",
         "sparse_mixer_tf.metrics",

@@ -23,9 +23,7 @@ def sublayers(record: dict) -> list[Section]:
     if not rows:
         return []
     seconds = _by_row(rows, record.get("forward_seconds", {}))
-    has_flops = any("flops" in row for row in rows)
-    head = ["sublayer", "what", "parameters", "active"]
-    head += ["kFLOP a token"] if has_flops else []
+    head = ["sublayer", "what", "parameters", "active", "kFLOP a token"]
     head += ["forward", ""] if seconds else []
     longest = max(seconds.values(), default=1.0)
     lines = []
@@ -35,8 +33,8 @@ def sublayers(record: dict) -> list[Section]:
             escape(row["kind"]),
             f"{row['parameters']:,}",
             f"{row['active_parameters']:,}",
+            f"{row['flops'] / 1e3:,.0f}",
         ]
-        cells += [f"{row['flops'] / 1e3:,.0f}"] if has_flops else []
         if seconds:
             time = seconds.get(row["name"])
             cells += (
@@ -57,8 +55,7 @@ def sublayers(record: dict) -> list[Section]:
             f" Forward times are of each sublayer by itself, in graph mode, on {batch} x {seq} "
             "held-out tokens: the median of five passes on the machine that made this page."
         )
-    numbers = range(2, 6 if has_flops else 5)
-    return [Section("Sublayers", text, elements.table(lines, head, numbers))]
+    return [Section("Sublayers", text, elements.table(lines, head, range(2, 6)))]
 
 
 def loop_parts(log: RunLog) -> dict[str, float]:

@@ -309,6 +309,9 @@ class RunSettings(Checked):
     inspect: bool = setting(
         True, "Look at experts, mixing and attention of the trained weights for the report."
     )
+    profile: str | None = setting(
+        None, "START:STOP: steps whose trace goes to tensorboard/, for its profiler plugin."
+    )
     fork_from: str | None = setting(
         None,
         "WORKDIR@STEP: a new run that goes on from a checkpoint of another, with other flags; "
@@ -329,6 +332,16 @@ class RunSettings(Checked):
         10, "Stop when more updates in a row than this were skipped.", least=0
     )
     max_rollbacks: int = setting(3, "Stop when a run needs more rollbacks than this.", least=0)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.profile is None:
+            return
+        start, _, stop = self.profile.partition(":")
+        if not (start.isdigit() and stop.isdigit() and int(start) < int(stop)):
+            raise SettingsError(
+                f"--profile={self.profile} is not START:STOP, two steps in their order; use 100:110"
+            )
 
     def scheduled(self, train_steps: int) -> "RunSettings":
         """These settings with the evaluations counted out in steps."""

@@ -25,8 +25,8 @@ from sparse_mixer_tf.conversion import (
     own_models,
     preset_writer,
 )
-from sparse_mixer_tf.conversion.folders import check_free, new_folder
 from sparse_mixer_tf.conversion.plain_model import CLASSIFIER, PlainModel, check_vocabulary
+from sparse_mixer_tf.output_folder import check_output, unfinished
 from sparse_mixer_tf.settings import ModelSettings, SettingsError
 
 flags.DEFINE_string("input", None, "A checkpoint, a folder of Hugging Face, a run or a preset.")
@@ -43,9 +43,10 @@ WRITERS = {"keras_hub": preset_writer.write, "huggingface": huggingface.write}
 
 def main() -> int:
     package_flags.require("input", "output")
-    check_free(FLAGS.output)
+    output = Path(FLAGS.output)
+    check_output(output)
     model = _with_vocabulary(_read(Path(FLAGS.input)))
-    with new_folder(FLAGS.output) as folder:
+    with unfinished(output) as folder:
         WRITERS[FLAGS.format](model, folder)
     parameters = sum(array.size for array in model.weights.values())
     step = f", step {model.step:,}" if model.step else ""

@@ -28,6 +28,7 @@ from sparse_mixer_tf.serving.exported import Exported
 from sparse_mixer_tf.serving.facts import model_facts
 from sparse_mixer_tf.settings import SettingsError
 from sparse_mixer_tf.tasks.continuing import SAMPLERS
+from sparse_mixer_tf.training.workdir import SETTINGS
 
 flags.DEFINE_string("export", None, "Folder of an export, instead of the --workdir of a run.")
 flags.DEFINE_multi_string(
@@ -75,6 +76,10 @@ def main() -> int:
 def _open() -> Callable:
     """`texts -> (record, line) of each`, by the model of a run or of an export."""
     if FLAGS.export:
+        if (Path(FLAGS.export) / SETTINGS).is_file():
+            raise SettingsError(
+                f"--export={FLAGS.export} is a run; give it as --workdir={FLAGS.export}"
+            )
         model = Exported(Path(FLAGS.export))
         facts, vocabulary = model.facts, model.vocabulary
     else:

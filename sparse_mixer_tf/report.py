@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
         page = reporting.report(workdirs[0], FLAGS.inspect, output)
     else:
         page = comparison.write(workdirs, output or comparison.default_folder(workdirs))
-    print(page)
+    print(f"report: {page}")
     return command_line.DONE
 
 

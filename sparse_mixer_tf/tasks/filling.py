@@ -87,10 +87,21 @@ def sample_lines(samples: list[dict], masks: int | None = 3) -> list[str]:
     for sample in samples:
         lines.append(f"  {sample['text']}")
         for prediction in sample["predictions"][:masks]:
-            guesses = ", ".join(f"{word(p)} {share:.0%}" for p, share in prediction["top"])
             truth = f"{word(prediction['truth'])} <- " if "truth" in prediction else ""
-            lines.append(f"    {truth}{guesses}")
+            lines.append(f"    {truth}{guesses(prediction['top'])}")
     return lines
+
+
+def guesses(top: list) -> str:
+    """Pieces and their probabilities, apart by dots, since many pieces are commas.
+
+    >>> guesses([["▁the", 0.31], [",", 0.004]])
+    'the 31% · , 0.4%'
+    """
+    return " · ".join(
+        f"{word(piece)} {share:.0%}" if share >= 0.01 else f"{word(piece)} {share:.1%}"
+        for piece, share in top
+    )
 
 
 def word(piece: str) -> str:

@@ -27,6 +27,7 @@ from sparse_mixer_tf.conversion import (
 )
 from sparse_mixer_tf.conversion.plain_model import CLASSIFIER, PlainModel, check_vocabulary
 from sparse_mixer_tf.output_folder import check_output, unfinished
+from sparse_mixer_tf.serving.export_folder import FACTS, PRESET
 from sparse_mixer_tf.settings import ModelSettings, SettingsError
 
 flags.DEFINE_string("input", None, "A checkpoint, a folder of Hugging Face, a run or a preset.")
@@ -72,6 +73,8 @@ def _read(place: Path) -> PlainModel:
             return read(place)
     if not place.exists():
         raise SettingsError(f"--input={place} does not exist")
+    if (place / FACTS).is_file():
+        raise SettingsError(f"--input={place} is an export; its preset is in {place / PRESET}")
     raise SettingsError(
         f"--input={place} is no model that is known: a folder with replicated_checkpoint_N, with "
         "Hugging Face's config.json, with a preset, or the workdir of a run"

@@ -53,7 +53,8 @@ def fill(ask: Asked, texts: Sequence[str], top: int) -> Answers:
             best = [[word, round(float(p), 4)] for word, p in zip(words, shares, strict=True)]
             predictions.append({"top": best})
         record = {"text": text, "predictions": predictions}
-        yield record, "\n".join(sample_lines([record], masks=None))
+        lines = sample_lines([record], masks=None)
+        yield record, "\n".join(lines if predictions else [*lines, "    no [MASK] to fill"])
 
 
 def classify(ask: Asked, texts: Sequence[str], segments: dict[str, str], top: int) -> Answers:

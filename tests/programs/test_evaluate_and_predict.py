@@ -58,7 +58,9 @@ def test_masks_are_filled_from_flags_and_from_a_file(programs, run, tmp_path):
     for prediction in rows[0]["predictions"]:
         shares = [share for _, share in prediction["top"]]
         assert len(shares) == 3 and shares == sorted(shares, reverse=True) and sum(shares) <= 1.001
-    code, table = programs.run("sparse_mixer_tf.predict", f"--workdir={run}", f"--text={texts[0]}")
-    assert code == 0 and "%" in table
+    code, table = programs.run(
+        "sparse_mixer_tf.predict", f"--workdir={run}", *(f"--text={text}" for text in texts)
+    )
+    assert code == 0 and "%" in table and table.count("no [MASK] to fill") == 1
     code, output = programs.run("sparse_mixer_tf.predict", f"--workdir={run}", "--input=none.txt")
     assert code == 2 and "--input=none.txt" in output

@@ -22,7 +22,7 @@ def _parse(argv: Sequence[str], names: str | None) -> list[str]:
     except flags.UnrecognizedFlagError as error:
         _exit(f"--{error.flagname} is not a flag{suggestion(error.flagname)}")
     except flags.Error as error:
-        _exit(str(error).replace("\n", " "))
+        _exit(str(error).removeprefix("ERROR:: ").replace("\n", " "))
     except OSError as error:
         _exit(f"--flagfile={error.filename}: {error.strerror}")
     if len(positional) > 1 and names is None:

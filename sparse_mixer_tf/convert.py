@@ -38,6 +38,9 @@ flags.DEFINE_enum(
     ["keras_hub", "huggingface"],
     "A preset and workdir of ours, or BERT or FNet as Hugging Face has them.",
 )
+# What --help shows besides the program's own flags.
+flags.declare_key_flag("vocab_filepath")
+flags.declare_key_flag("mixing")
 FLAGS = flags.FLAGS
 WRITERS = {"keras_hub": preset_writer.write, "huggingface": huggingface.write}
 

@@ -31,6 +31,8 @@ flags.DEFINE_string(
     "output", None, "Folder of the export; an earlier export there is replaced by the new one."
 )
 flags.DEFINE_integer("top", 10, "Words named for each mask, or next symbols.", lower_bound=1)
+# What --help shows besides the program's own flags.
+flags.declare_key_flag("workdir")
 FLAGS = flags.FLAGS
 ROWS = 32
 

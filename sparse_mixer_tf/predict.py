@@ -45,6 +45,9 @@ flags.DEFINE_enum("sampler", "top_p", SAMPLERS, "Continuing: how the next symbol
 flags.DEFINE_float("temperature", 0.8, "Continuing: below 1 favours likely symbols.", 1e-3)
 flags.DEFINE_integer("top_k", 20, "Continuing: how many symbols top_k chooses among.", 1)
 flags.DEFINE_float("top_p", 0.9, "Continuing: how much probability top_p chooses among.", 1e-6, 1)
+# What --help shows besides the program's own flags.
+flags.declare_key_flag("workdir")
+flags.declare_key_flag("seed")
 FLAGS = flags.FLAGS
 BATCH = 32
 # A smaller file is read before a bar could be looked at.

@@ -68,6 +68,7 @@ MAY_IMPORT = {
         "sparse_mixer_tf.tasks",
     },
     "sparse_mixer_tf.reports": {
+        "pipelines.vocabulary",
         "sparse_mixer_tf.inspection.files",
         "sparse_mixer_tf.metrics",
         "sparse_mixer_tf.models",

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipelines.vocabulary import Vocabulary
+from pipelines.vocabulary import WORD_BEGINS, Vocabulary, readable
 from sparse_mixer_tf.tasks.encoder import model_inputs
 
 MASK = "[MASK]"
@@ -78,7 +78,7 @@ def show(token_ids, vocabulary: Vocabulary) -> str:
     """Text with its special pieces spelled out, word breaks as spaces."""
     pieces = [vocabulary.piece(int(i)) for i in token_ids]
     spaced = (f" {p} " if p.startswith("[") and p.endswith("]") else p for p in pieces)
-    return " ".join("".join(spaced).replace("\u2581", " ").split())
+    return " ".join("".join(spaced).replace(WORD_BEGINS, " ").split())
 
 
 def sample_lines(samples: list[dict], masks: int | None = 3) -> list[str]:
@@ -87,7 +87,7 @@ def sample_lines(samples: list[dict], masks: int | None = 3) -> list[str]:
     for sample in samples:
         lines.append(f"  {sample['text']}")
         for prediction in sample["predictions"][:masks]:
-            truth = f"{word(prediction['truth'])} <- " if "truth" in prediction else ""
+            truth = f"{readable(prediction['truth'])} <- " if "truth" in prediction else ""
             lines.append(f"    {truth}{guesses(prediction['top'])}")
     return lines
 
@@ -99,11 +99,6 @@ def guesses(top: list) -> str:
     'the 31% · , 0.4%'
     """
     return " · ".join(
-        f"{word(piece)} {share:.0%}" if share >= 0.01 else f"{word(piece)} {share:.1%}"
+        f"{readable(piece)} {share:.0%}" if share >= 0.01 else f"{readable(piece)} {share:.1%}"
         for piece, share in top
     )
-
-
-def word(piece: str) -> str:
-    """A piece as a person reads it."""
-    return piece.replace("\u2581", "") or "' '"

@@ -7,8 +7,8 @@ def test_pieces_that_are_commas_are_told_from_what_stands_between_pieces():
     lines = sample_lines([{"text": "[MASK] b", "predictions": [known, unknown]}])
     assert lines == [
         "  [MASK] b",
-        "    a <- the 31% \u00b7 , 0.4% \u00b7 ' ' 0.0%",
-        "    the 31% \u00b7 , 0.4% \u00b7 ' ' 0.0%",
+        "    a <- the 31% \u00b7 , 0.4% \u00b7 space 0.0%",
+        "    the 31% \u00b7 , 0.4% \u00b7 space 0.0%",
     ]
 
 

@@ -8,18 +8,27 @@ import dataclasses
 import keras
 from absl import flags
 
+import pipelines.flags
 import sparse_mixer_tf.flags as package_flags
 from sparse_mixer_tf import command_line, cost, cost_tables
-from sparse_mixer_tf.settings import ModelSettings, TrainingSettings
+from sparse_mixer_tf.settings import ModelSettings, SettingsError, TrainingSettings
 from sparse_mixer_tf.tasks import TASKS
 from sparse_mixer_tf.tasks.task import Task
 
 flags.DEFINE_bool("show_batch", True, "Prepare the data and show one real batch as text.")
+# What --help shows besides the program's own flags.
+flags.adopt_module_key_flags(pipelines.flags)
+flags.adopt_module_key_flags(package_flags)
 FLAGS = flags.FLAGS
 SHOWN_ROWS = 3
 
 
 def main() -> int:
+    if FLAGS.workdir and not package_flags.given():
+        raise SettingsError(
+            f"--workdir={FLAGS.workdir}: describe shows what flags stand for; those of a run are "
+            f"--flagfile={FLAGS.workdir}/run.flags"
+        )
     model, data = package_flags.model_settings(), package_flags.data_settings()
     training, run = package_flags.training_settings(), package_flags.run_settings()
     print("Settings")

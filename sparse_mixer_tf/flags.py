@@ -9,7 +9,7 @@ from absl import flags
 import pipelines.flags
 from pipelines.settings import DataSettings
 from sparse_mixer_tf import architecture, presets, settings
-from sparse_mixer_tf.training.workdir import VOCABULARY, read_settings
+from sparse_mixer_tf.training.workdir import VOCABULARY, settings_of_run
 
 FLAGS = flags.FLAGS
 SECTIONS = (settings.ModelSettings, settings.TrainingSettings, settings.RunSettings)
@@ -130,11 +130,7 @@ def _start() -> dict:
         raise settings.SettingsError(
             f"--preset={FLAGS.preset} and --init_checkpoint both name a model; give one"
         )
-    facts = read_settings(Path(FLAGS.init_checkpoint))
-    if facts is None:
-        raise settings.SettingsError(
-            f"--init_checkpoint={FLAGS.init_checkpoint} is not the workdir of a run"
-        )
+    facts = settings_of_run(Path(FLAGS.init_checkpoint), "init_checkpoint")
     return facts["model"] | {"max_seq_length": facts["data"]["max_seq_length"]}
 
 

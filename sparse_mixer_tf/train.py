@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 from absl import flags
 
+import pipelines.flags
 import sparse_mixer_tf.flags as package_flags
 from sparse_mixer_tf import command_line, optimizers, reporting, reports, sweep
 from sparse_mixer_tf.runs import check_vocabulary, fork, start_from
@@ -30,6 +31,9 @@ from sparse_mixer_tf.training.step import EvaluationStep, TrainStep
 from sparse_mixer_tf.training.strategy import make_strategy
 from sparse_mixer_tf.training.watch import TrainingStopped, Watch
 
+# What --help shows besides the program's own flags.
+flags.adopt_module_key_flags(pipelines.flags)
+flags.adopt_module_key_flags(package_flags)
 FLAGS = flags.FLAGS
 
 

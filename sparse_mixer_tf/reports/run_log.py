@@ -109,8 +109,7 @@ def read(workdir: Path) -> RunLog:
             f"{workdir} has no metrics to report on yet; {metrics} gets a line with --log_every"
         )
     settings = workdir / "settings.json"
-    samples = workdir / "samples.jsonl"
-    evaluations = read_json_lines(samples) if samples.is_file() else []
+    evaluations = read_json_lines(workdir / "samples.jsonl")
     return RunLog(
         train=_by_step(records, "train"),
         validation=_by_step(records, "validation"),
@@ -122,8 +121,13 @@ def read(workdir: Path) -> RunLog:
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """All whole lines of a file; a killed run may have left its last line half written."""
+    """All whole lines of a file, none where it is missing.
+
+    A killed run may have left its last line half written.
+    """
     records = []
+    if not path.is_file():
+        return records
     for line in path.read_text("utf-8", errors="replace").splitlines():
         try:
             records.append(json.loads(line))

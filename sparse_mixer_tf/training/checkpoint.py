@@ -155,6 +155,11 @@ class Checkpoints:
         scored = [m for m in manifests if m.get("score") is not None]
         return min(scored, key=lambda m: m["score"], default=None)
 
+    def best_step(self) -> int | None:
+        """The step of the best checkpoint, of the newest if none was scored; None without any."""
+        best = self.best()
+        return best["step"] if best else max(self.steps(), default=None)
+
     def _rotate(self) -> None:
         best = self.best()
         kept = set(self.steps()[-self.keep :]) | ({best["step"]} if best else set())

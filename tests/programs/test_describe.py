@@ -69,3 +69,13 @@ def test_describe_knows_language_models(programs, options):
     code, trained = programs.run("sparse_mixer_tf.train", *flags, f"--workdir={workdir}")
     assert code == 0, trained
     assert f": {counted} parameters" in trained
+
+
+def test_a_run_is_described_by_its_flagfile_and_never_by_the_defaults(programs, tmp_path):
+    code, output = programs.run("sparse_mixer_tf.describe", f"--workdir={tmp_path}")
+    assert code == 2 and f"--flagfile={tmp_path}/run.flags" in output, output
+
+
+def test_help_names_the_folder_of_the_run(programs):
+    _, output = programs.run("sparse_mixer_tf.export", "--help")
+    assert "--workdir" in output and "--output" in output, output

@@ -1,0 +1,59 @@
+"""From the compiler's figures to times and to lines for people.
+
+A roofline time is how long a chip would take if it either multiplied at its peak or read and wrote
+its HBM at full bandwidth, whichever is longer. It is a lower bound made of the compiler's own model
+of the program and of a data sheet, not a measurement; the compiler's estimate of seconds is not
+used, since it comes out negative where an op has no cost.
+"""
+
+from sparse_mixer_tf.tpu.chips import CHIPS, Chip, Topology
+from sparse_mixer_tf.tpu.compiling import Compiled, Refused
+
+
+def seconds(program: Compiled, chip: Chip) -> float:
+    """The roofline time of a program on one chip."""
+    return max(program.flops / chip.peak, program.bytes / chip.bandwidth)
+
+
+def is_bound_by_memory(program: Compiled, chip: Chip) -> bool:
+    """Whether it waits for its HBM rather than for its products."""
+    return program.bytes / chip.bandwidth > program.flops / chip.peak
+
+
+def table_head(topology: Topology) -> str:
+    """Over lines of `table_line`."""
+    times = "".join(f"{name:>12}" for name in CHIPS)
+    fits = f"HBM of {topology.chip.memory / 2**30:.0f} GiB"
+    return f"{'':34}{'rows':>6}{'GFLOP':>10}{'GB moved':>10}{fits:>19}{times}"
+
+
+def table_line(name: str, rows: int, result: Compiled | Refused, topology: Topology) -> str:
+    """One program: its figures, and for each chip milliseconds and what bounds them."""
+    start = f"{name:34}{rows:>6}"
+    if isinstance(result, Refused):
+        what = {"memory": "does not fit", "dynamic": "has a dynamic shape"}.get(result.kind, "refused")
+        return f"{start}  {what}: {result.reason}"
+    gib = result.memory / 2**30
+    fits = f"{gib:.2f} {'fits' if result.memory <= topology.chip.memory else 'does not fit'}"
+    times = "".join(
+        f"{1e3 * seconds(result, chip):>8.2f}{' mem' if is_bound_by_memory(result, chip) else ' mxu'}"
+        for chip in CHIPS.values()
+    )
+    return f"{start}{result.flops / 1e9:>10,.1f}{result.bytes / 1e9:>10,.2f}{fits:>19}{times}"
+
+
+def notes(topology: Topology, results: list, micro_batches: int) -> list[str]:
+    """What must be known to read the table."""
+    lines = [
+        f"Compiled for {topology.chip.name}, one of {topology.chips} chips; what chips send each "
+        "other is left out.",
+        "Times in ms are rooflines of the compiler's figures, mxu: at the peak of products, mem: at "
+        "the bandwidth of HBM. They are no measurement.",
+    ]
+    others = [name for name in CHIPS if name != topology.chip.name]
+    lines.append(f"{' and '.join(others)}: the same program; their own compiler may find another.")
+    if any(isinstance(result, Compiled) and result.loops for result in results):
+        lines.append("Loops are counted for one turn each: what they repeat comes on top.")
+    if micro_batches > 1:
+        lines.append(f"Of the {micro_batches} micro-batches of a step two are counted.")
+    return lines

@@ -16,8 +16,9 @@ class Task:
     """Data, model, loss and score of one kind of training.
 
     Made from its settings it is cheap. `open_data`, `restore` or `suppose_data` come next, then
-    `build`; the rest needs both. `normalizers` and `contributions` are those of `training.step.Objective`. Here stand
-    the answers of a task whose rows are sequences of SentencePiece ids, each complete in itself.
+    `build`; the rest needs both. `normalizers` and `contributions` are those of
+    `training.step.Objective`. Here stand the answers of a task whose rows are sequences of
+    SentencePiece ids, each complete in itself.
 
     Attributes:
         model_settings, settings: of the model and of its training.

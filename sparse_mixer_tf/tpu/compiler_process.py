@@ -103,7 +103,11 @@ def told(error: str, operations: list) -> dict:
     speaks_of = [op for op in operations if op.name.split(".")[-1] in words]
     # `c128[8,16]` of the message is `tensor<8x16xcomplex<f64>>` of the module.
     sizes = ["x".join(found.split(",")) for found in re.findall(r"\w+\[([\d,]+)\]", reason)]
-    exact = [op for op in speaks_of if any(f"<{size}x" in str(v.type) for v in op.operands for size in sizes)]
+    exact = [
+        op
+        for op in speaks_of
+        if any(f"<{size}x" in str(v.type) for v in op.operands for size in sizes)
+    ]
     return refused("op", reason, *(exact or speaks_of)[:1])
 
 

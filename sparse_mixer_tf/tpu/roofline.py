@@ -31,15 +31,19 @@ def table_line(name: str, rows: int, result: Compiled | Refused, topology: Topol
     """One program: its figures, and for each chip milliseconds and what bounds them."""
     start = f"{name:34}{rows:>6}"
     if isinstance(result, Refused):
-        what = {"memory": "does not fit", "dynamic": "has a dynamic shape"}.get(result.kind, "refused")
+        what = {"memory": "does not fit", "dynamic": "has a dynamic shape"}.get(
+            result.kind, "refused"
+        )
         return f"{start}  {what}: {result.reason}"
     gib = result.memory / 2**30
     fits = f"{gib:.2f} {'fits' if result.memory <= topology.chip.memory else 'does not fit'}"
-    times = "".join(
-        f"{1e3 * seconds(result, chip):>8.2f}{' mem' if is_bound_by_memory(result, chip) else ' mxu'}"
-        for chip in CHIPS.values()
-    )
+    times = "".join(_time(result, chip) for chip in CHIPS.values())
     return f"{start}{result.flops / 1e9:>10,.1f}{result.bytes / 1e9:>10,.2f}{fits:>19}{times}"
+
+
+def _time(result: Compiled, chip: Chip) -> str:
+    bound = "mem" if is_bound_by_memory(result, chip) else "mxu"
+    return f"{1e3 * seconds(result, chip):>8.2f} {bound}"
 
 
 def notes(topology: Topology, results: list, micro_batches: int) -> list[str]:
@@ -47,8 +51,8 @@ def notes(topology: Topology, results: list, micro_batches: int) -> list[str]:
     lines = [
         f"Compiled for {topology.chip.name}, one of {topology.chips} chips; what chips send each "
         "other is left out.",
-        "Times in ms are rooflines of the compiler's figures, mxu: at the peak of products, mem: at "
-        "the bandwidth of HBM. They are no measurement.",
+        "Times in ms are rooflines of the compiler's figures, no measurement; mxu: at the peak of "
+        "products, mem: at the bandwidth of HBM.",
     ]
     others = [name for name in CHIPS if name != topology.chip.name]
     lines.append(f"{' and '.join(others)}: the same program; their own compiler may find another.")

@@ -13,7 +13,9 @@ def test_a_slice_is_its_chip_and_how_many_there_are():
     ]
 
 
-@pytest.mark.parametrize("text", ["v5e", "v4:2x2", "v5e:2x", "v5e-4", "v5e:2x2x1", "v5p:2x2", "v6e:0x4"])
+@pytest.mark.parametrize(
+    "text", ["v5e", "v4:2x2", "v5e:2x", "v5e-4", "v5e:2x2x1", "v5p:2x2", "v6e:0x4"]
+)
 def test_what_is_no_slice_is_refused_with_examples(text):
     with pytest.raises(SettingsError, match=rf"--tpu_topology={text}.*such as v5e:2x2"):
         parse_topology(text)

@@ -19,7 +19,10 @@ def test_a_function_is_lowered_with_the_names_of_its_layers():
 @pytest.mark.parametrize(
     ("location", "found"),
     [
-        ("gradient_tape/model_1/backbone_2/sublayer_03_g_1/moe_1/Where", "sublayer_03_g (moe/Where)"),
+        (
+            "gradient_tape/model_1/backbone_2/sublayer_03_g_1/moe_1/Where",
+            "sublayer_03_g (moe/Where)",
+        ),
         ("model/sublayer_11_s", "sublayer_11_s"),
         ("cond/adam_w/Pow_3", "cond/adam_w/Pow_3"),
     ],

@@ -23,7 +23,9 @@ def test_a_line_says_what_fits_and_what_does_not():
     lines = [roofline.table_line("step", 16, result, TOPOLOGY) for result in (small, large)]
     assert "3.00 fits" in lines[0] and "17.00 does not fit" in lines[1]
     assert "5.08 mxu" in lines[0]  # 1e12 / 197e12 s on v5e
-    refused = roofline.table_line("step", 16, Refused("dynamic", "where of sublayer_03_g"), TOPOLOGY)
+    refused = roofline.table_line(
+        "step", 16, Refused("dynamic", "where of sublayer_03_g"), TOPOLOGY
+    )
     assert "dynamic shape: where of sublayer_03_g" in refused
 
 

@@ -20,7 +20,7 @@ class Compiled(NamedTuple):
 
     Attributes:
         flops: floating-point operations, those of a loop counted for one turn.
-        bytes: read from and written to HBM, counted the same way.
+        bytes: read and written by each op, in HBM or on the chip, counted the same way.
         memory: bytes of HBM while it runs: arguments, results that do not replace an argument, what
             is kept in between, and its code.
         loops: how many there are.

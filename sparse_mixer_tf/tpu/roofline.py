@@ -1,9 +1,12 @@
 """From the compiler's figures to times and to lines for people.
 
-A roofline time is how long a chip would take if it either multiplied at its peak or read and wrote
-its HBM at full bandwidth, whichever is longer. It is a lower bound made of the compiler's own model
-of the program and of a data sheet, not a measurement; the compiler's estimate of seconds is not
-used, since it comes out negative where an op has no cost.
+A roofline time is how long a chip would take if it either multiplied at its peak or moved its
+bytes at the full bandwidth of HBM, whichever is longer. It is made of the compiler's own model of
+the program and of a data sheet; it is no measurement. The model's bytes are those that each op
+reads and writes, be they in HBM or in the memory on the chip that the compiler copies them to and
+from, so a time that they decide is too long rather than too short. What a gather costs beyond its
+bytes is in no figure. The compiler's own estimate of seconds is not used: it comes out negative
+where an op has no cost.
 """
 
 from sparse_mixer_tf.tpu.chips import CHIPS, Chip, Topology
@@ -52,7 +55,8 @@ def notes(topology: Topology, results: list, micro_batches: int) -> list[str]:
         f"Compiled for {topology.chip.name}, one of {topology.chips} chips; what chips send each "
         "other is left out.",
         "Times in ms are rooflines of the compiler's figures, no measurement; mxu: at the peak of "
-        "products, mem: at the bandwidth of HBM.",
+        "products, mem: at the bandwidth of HBM. Bytes are of each op, copies to memory on the "
+        "chip included: rather too many than too few.",
     ]
     others = [name for name in CHIPS if name != topology.chip.name]
     lines.append(f"{' and '.join(others)}: the same program; their own compiler may find another.")

@@ -144,6 +144,15 @@ def open_source(settings: DataSettings) -> LabelledSource:
     )
 
 
+def segment_names(settings: DataSettings) -> tuple[str, ...]:
+    """What the segments of an example are, in order; known without the data."""
+    if settings.dataset == "python_docs":
+        return ("paragraph",)
+    if labelled_files.is_file(settings.dataset):
+        return tuple(settings.text_fields.split(","))
+    return glue_tasks.find(settings.dataset).fields
+
+
 def open_data(
     settings: DataSettings,
     words: Vocabulary | None = None,

@@ -66,9 +66,8 @@ def open_corpus(settings: DataSettings, cache_dir: str | None = None) -> Corpus:
         InputError: the data or the settings are wrong, or the text is shorter than a block.
     """
     text = corpus_source.find(settings)
-    cache = Path(cache_dir or settings.cache_dir or "~/.cache/sparse_mixer_tf").expanduser()
     identity = _identity(settings, text.description)
-    path = cache / _folder_name(settings, identity)
+    path = _place(settings, identity, cache_dir)
     is_new = not corpus_store.exists(path)
     if is_new:
         _prepare(settings, text, path, identity)
@@ -79,6 +78,21 @@ def open_corpus(settings: DataSettings, cache_dir: str | None = None) -> Corpus:
     _refuse_short(corpus, settings)
     _announce(corpus, settings.tokenizer, "is written" if is_new else "is ready")
     return corpus
+
+
+def is_prepared(settings: DataSettings, cache_dir: str | None = None) -> bool:
+    """Whether the cache has the corpus of these settings.
+
+    Raises:
+        InputError: the data or the settings are wrong.
+    """
+    identity = _identity(settings, corpus_source.find(settings).description)
+    return corpus_store.exists(_place(settings, identity, cache_dir))
+
+
+def _place(settings: DataSettings, identity: dict, cache_dir: str | None) -> Path:
+    cache = Path(cache_dir or settings.cache_dir or "~/.cache/sparse_mixer_tf").expanduser()
+    return cache / _folder_name(settings, identity)
 
 
 def _prepare(

@@ -51,6 +51,18 @@ def open_or_prepare(settings: DataSettings, cache_dir: str | None = None) -> Tok
     return _prepare(settings, source, words, path)
 
 
+def open_prepared(settings: DataSettings, cache_dir: str | None = None) -> TokenStore | None:
+    """The token store of these settings if the cache has it; nothing is made.
+
+    Raises:
+        InputError: the data or the settings are wrong.
+    """
+    cache = Path(cache_dir or settings.cache_dir or "~/.cache/sparse_mixer_tf").expanduser()
+    source, words = sources.Source(settings), _given_vocabulary(settings)
+    path = cache / _store_name(settings, _identity(settings, source, words))
+    return TokenStore.open(path, words) if path.is_dir() else None
+
+
 def prepare(settings: DataSettings, output: str | Path) -> TokenStore:
     """Makes the token store `output`, or opens it if it was made from the same settings.
 

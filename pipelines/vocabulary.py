@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import sentencepiece
+from sentencepiece import sentencepiece_model_pb2
 
 from pipelines.errors import InputError
 
@@ -51,6 +52,12 @@ class Vocabulary:
         self.is_special = self._special_table(ids.values())
         self.normal_ids = np.flatnonzero(~self.is_special).astype(np.int32)
 
+    @property
+    def is_unigram(self) -> bool:
+        """Whether it is a unigram model, and not BPE."""
+        spec = sentencepiece_model_pb2.ModelProto.FromString(self.model_bytes).trainer_spec
+        return spec.model_type == spec.UNIGRAM
+
     def encode_batch(self, texts: list[str], num_threads: int = 1) -> list[list[int]]:
         """Ids of each text, as the sentencepiece package gives them; no special pieces added."""
         return self._processor.encode(texts, return_type=int, num_threads=num_threads)
@@ -91,6 +98,20 @@ class Vocabulary:
         )
         table[list(special_ids)] = True
         return table
+
+
+def plain_text(words: Vocabulary) -> Vocabulary:
+    """The same ids, but a special piece that is spelled in a text is letters like others.
+
+    So it is already where special pieces are control symbols, as in models trained here.
+    """
+    model = sentencepiece_model_pb2.ModelProto.FromString(words.model_bytes)
+    kinds = sentencepiece_model_pb2.ModelProto.SentencePiece
+    special = {piece for spellings in SPECIAL_PIECES.values() for piece in spellings}
+    for piece in model.pieces:
+        if piece.piece in special and piece.type == kinds.USER_DEFINED:
+            piece.type = kinds.CONTROL
+    return Vocabulary(model.SerializeToString())
 
 
 def load(path: str | Path) -> Vocabulary:

@@ -1,5 +1,6 @@
 """How every entry point starts and ends: flags parsed, mistakes told in one line, exit codes."""
 
+import functools
 import sys
 from collections.abc import Callable, Sequence
 
@@ -13,7 +14,7 @@ DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 75
 USER_ERRORS = (InputError, ArchitectureError, SettingsError)
 
 
-def _parse(argv: Sequence[str]) -> list[str]:
+def _parse(argv: Sequence[str], names: str | None) -> list[str]:
     from sparse_mixer_tf.flags import suggestion
 
     try:
@@ -24,7 +25,7 @@ def _parse(argv: Sequence[str]) -> list[str]:
         _exit(str(error).replace("\n", " "))
     except OSError as error:
         _exit(f"--flagfile={error.filename}: {error.strerror}")
-    if len(positional) > 1:
+    if len(positional) > 1 and names is None:
         _exit(f"{positional[1]!r} is not a flag; flags are written --name=value")
     return positional
 
@@ -34,17 +35,22 @@ def _exit(message: str) -> None:
     sys.exit(BAD_INPUT)
 
 
-def run(main: Callable[[], int | None]) -> None:
-    """Runs an entry point and exits with its code; a user's mistake is one line and code 2."""
+def run(main: Callable[..., int | None], names: str | None = None) -> None:
+    """Runs an entry point and exits with its code; a user's mistake is one line and code 2.
 
-    def guarded(_):
+    Args:
+        main: takes nothing, or, with `names`, a list of what is no flag on the command line.
+        names: what these are.
+    """
+
+    def guarded(argv):
         # TFDS tells of every file that it opens.
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)
         try:
-            return main() or DONE
+            return (main() if names is None else main(argv[1:])) or DONE
         except USER_ERRORS as error:
             print(f"error: {error}", file=sys.stderr)
             return BAD_INPUT
 
-    app.run(guarded, flags_parser=_parse)
+    app.run(guarded, flags_parser=functools.partial(_parse, names=names))

@@ -82,15 +82,16 @@ def training_bytes(
     }
 
 
-def _encoder(
-    settings: ModelSettings, vocabulary_size: int, seq: int, tokens: int, num_segments: int = 4
-) -> list[Cost]:
+def _encoder(settings: ModelSettings, vocabulary_size: int, seq: int, tokens: int) -> list[Cost]:
     d, emb, vocab = settings.d_model, settings.d_emb or settings.d_model, vocabulary_size
-    tables = (vocab + seq + num_segments) * emb
+    tables = (vocab + seq + settings.num_segments) * emb
+    weights, projection = f"[{vocab}, {emb}]", 0
+    if settings.embedding_projection:
+        weights, projection = f"{weights} [{emb}, {d}]", emb * d + d
     embedding = Cost(
-        "embedding", "words, positions, segments", f"[{vocab}, {emb}] [{emb}, {d}]",
-        tables + 2 * emb + emb * d + d, 3 * emb + 2 * emb + emb * d + d,
-        2 * emb * d, 3 * emb + 2 * d,
+        "embedding", "words, positions, segments", weights,
+        tables + 2 * emb + projection, 3 * emb + 2 * emb + projection,
+        2 * emb * d if projection else 0, 3 * emb + 2 * d,
     )  # fmt: skip
     pooler = Cost("pooler", "first token", f"[{d}, {d}]", *twice(d * d + d), 2 * d * d / seq, 0)
     return [

@@ -1,25 +1,35 @@
 """Fills the [MASK]s of texts, classifies them, or continues them.
 
 python -m sparse_mixer_tf.predict --workdir=runs/quickstart --text='Return the [MASK] of x.'
-python -m sparse_mixer_tf.predict --workdir=runs/quickstart --input=texts.txt --format=json
+python -m sparse_mixer_tf.predict --export=exports/quickstart --input=texts.txt --format=json
 python -m sparse_mixer_tf.predict --workdir=runs/rte --input=pairs.tsv
 python -m sparse_mixer_tf.predict --workdir=runs/brainformer --text='The function returns '
 """
 
+import functools
 import itertools
 import json
-from collections.abc import Iterator
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from absl import flags
+from tqdm import tqdm
 
-import sparse_mixer_tf.flags as package_flags
+import sparse_mixer_tf.flags as package_flags  # noqa: F401, defines --workdir and --seed
+from pipelines.corpus import read_vocabulary
 from sparse_mixer_tf import command_line
 from sparse_mixer_tf.runs import open_run
+from sparse_mixer_tf.serving import model_with_rows_apart, serve
+from sparse_mixer_tf.serving.answers import classify, continue_texts, fill, sampling
+from sparse_mixer_tf.serving.export_folder import FACTS
+from sparse_mixer_tf.serving.exported import Exported
+from sparse_mixer_tf.serving.facts import model_facts
 from sparse_mixer_tf.settings import SettingsError
-from sparse_mixer_tf.tasks.classifying import classify
-from sparse_mixer_tf.tasks.continuing import SAMPLERS, continue_texts, make_sampler
-from sparse_mixer_tf.tasks.filling import encode, fill, sample_lines
+from sparse_mixer_tf.tasks.continuing import SAMPLERS
 
+flags.DEFINE_string("export", None, "Folder of an export, instead of the --workdir of a run.")
 flags.DEFINE_multi_string(
     "text",
     [],
@@ -36,48 +46,58 @@ flags.DEFINE_integer("top_k", 20, "Continuing: how many symbols top_k chooses am
 flags.DEFINE_float("top_p", 0.9, "Continuing: how much probability top_p chooses among.", 1e-6, 1)
 FLAGS = flags.FLAGS
 BATCH = 32
+# A smaller file is read before a bar could be looked at.
+BAR_FROM_BYTES = 100_000
 
 
 def main() -> int:
-    package_flags.require("workdir")
+    if bool(FLAGS.workdir) == bool(FLAGS.export):
+        raise SettingsError("give either --workdir, of a run, or --export")
     if bool(FLAGS.text) == bool(FLAGS.input):
         raise SettingsError("give either --text or --input")
-    task, facts, _ = open_run(FLAGS.workdir)
-    answer, lines = ANSWERS[facts["training"]["task"]], _lines()
-    while texts := list(itertools.islice(lines, BATCH)):
-        for record, shown in answer(task, texts):
-            print(json.dumps(record, ensure_ascii=False) if FLAGS.format == "json" else shown)
+    answer, lines = _open(), _lines()
+    try:
+        while texts := list(itertools.islice(lines, BATCH)):
+            said = answer(texts)
+            if FLAGS.format == "json":
+                found = [json.dumps(record, ensure_ascii=False) for record, _ in said]
+            else:
+                found = [shown for _, shown in said]
+            # Above the bar, which would be drawn anew for each line of its own.
+            tqdm.write("\n".join(found), file=sys.stdout)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever reads has seen enough; Python would complain once more when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return command_line.DONE
 
 
-def _fill(task, texts: list[str]) -> Iterator[tuple[dict, str]]:
-    data = task.data_settings
-    batch = encode(texts, task.vocabulary, data.max_seq_length, data.num_predictions)
-    rows = fill(task.model, batch, task.vocabulary, FLAGS.top)
-    for text, row in zip(texts, rows, strict=True):
-        for prediction in row["predictions"]:
-            del prediction["truth"]
-        yield row | {"text": text}, "\n".join(sample_lines([row], masks=None))
-
-
-def _classify(task, texts: list[str]) -> Iterator[tuple[dict, str]]:
-    records = classify(task, [tuple(text.split("\t")) for text in texts])
-    for text, record in zip(texts, records, strict=True):
-        shares = list(record.get("probabilities", {}).items())[: FLAGS.top]
-        said = ", ".join(f"{label} {share:.0%}" for label, share in shares)
-        yield record, f"  {text}\n    {said or record['value']}"
-
-
-def _continue(task, texts: list[str]) -> Iterator[tuple[dict, str]]:
-    choices = (FLAGS.sampler, FLAGS.temperature, FLAGS.top_k, FLAGS.top_p)
+def _open() -> Callable:
+    """`texts -> (record, line) of each`, by the model of a run or of an export."""
+    if FLAGS.export:
+        model = Exported(Path(FLAGS.export))
+        facts, vocabulary = model.facts, model.vocabulary
+    else:
+        workdir = Path(FLAGS.workdir)
+        if (workdir / FACTS).is_file():
+            raise SettingsError(f"--workdir={workdir} is an export; give it as --export={workdir}")
+        task, _, step = open_run(workdir)
+        facts, vocabulary = model_facts(task, step), workdir / task.vocabulary_file
+        model = serve(task, model_with_rows_apart(task, step), workdir, FLAGS.top)
+    if facts["task"] == "pretrain":
+        if FLAGS.top > facts.get("top", FLAGS.top):
+            raise SettingsError(
+                f"--top={FLAGS.top}: the export names {facts['top']} words for each mask; ask for "
+                f"fewer, or export with --top={FLAGS.top}"
+            )
+        return functools.partial(fill, model.answer, top=FLAGS.top)
+    if facts["task"] == "classify":
+        return functools.partial(classify, model.answer, segments=facts["segments"], top=FLAGS.top)
     # --seed is the flag of the trainer; here it makes the dice.
-    sampler = make_sampler(*choices, seed=FLAGS.seed)
-    records = continue_texts(task.model, task.vocabulary, texts, FLAGS.length, sampler)
-    for record in records:
-        yield record, f"{record['prompt']}{record['continuation']}\n"
-
-
-ANSWERS = {"pretrain": _fill, "classify": _classify, "causal_lm": _continue}
+    names = ("sampler", "length", "temperature", "top_k", "top_p", "seed")
+    how = sampling(*(FLAGS[name].value for name in names))
+    words = read_vocabulary(vocabulary.read_bytes())
+    return functools.partial(continue_texts, model.answer, vocabulary=words, how=how)
 
 
 def _lines() -> Iterator[str]:
@@ -85,8 +105,14 @@ def _lines() -> Iterator[str]:
         yield from FLAGS.text
         return
     try:
-        with open(0 if FLAGS.input == "-" else FLAGS.input, encoding="utf-8") as source:
-            yield from (line.rstrip("\n") for line in source if line.strip())
+        with open(0 if FLAGS.input == "-" else FLAGS.input, "rb") as source:
+            size = os.fstat(source.fileno()).st_size
+            shown = sys.stderr.isatty() and size >= BAR_FROM_BYTES
+            with tqdm(total=size, unit="B", unit_scale=True, disable=not shown) as bar:
+                for line in source:
+                    bar.update(len(line))
+                    if line.strip():
+                        yield line.decode("utf-8").rstrip("\r\n")
     except OSError as error:
         raise SettingsError(f"--input={FLAGS.input}: {error.strerror}") from None
     except UnicodeDecodeError as error:

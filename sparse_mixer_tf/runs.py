@@ -117,17 +117,29 @@ def open_run(workdir: str | Path) -> tuple[Task, dict, int]:
     """The task of a run with its best weights, its settings as written, and their step.
 
     Raises:
-        SettingsError: if the folder holds no run or no checkpoint.
+        SettingsError: if the folder holds no run, no checkpoint, or a vocabulary not its own.
     """
-    facts = workdirs.read_settings(Path(workdir))
-    if facts is None:
+    if not (Path(workdir) / workdirs.SETTINGS).is_file():
         raise SettingsError(f"--workdir={workdir} is not the workdir of a run")
+    facts = workdirs.read_settings(Path(workdir))
     task = TASKS[facts["training"]["task"]](
         ModelSettings.from_json(facts["model"]),
         TrainingSettings.from_json(facts["training"]),
         DataSettings(**facts["data"] | facts["places"]),
     )
-    task.restore(task.read_vocabulary(Path(workdir) / task.vocabulary_file), facts)
+    if not facts.get("heads", True):
+        raise SettingsError(
+            f"--workdir={workdir} was converted from an encoder without heads; start a run from it "
+            f"with --init_checkpoint={workdir}"
+        )
+    words = task.read_vocabulary(Path(workdir) / task.vocabulary_file)
+    if words.fingerprint != facts["vocabulary_fingerprint"]:
+        raise SettingsError(
+            f"{Path(workdir) / task.vocabulary_file} is not what the run was trained with: its "
+            f"fingerprint is {words.fingerprint[:12]}, not {facts['vocabulary_fingerprint'][:12]}; "
+            "copy the run's own vocabulary back"
+        )
+    task.restore(words, facts)
     task.build()
     step = load_weights(workdir, task.model)
     task.static_choices(step)

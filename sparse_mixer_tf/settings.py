@@ -142,8 +142,11 @@ class ModelSettings(Checked):
         "post", "LayerNorm behind each residual sum, or before each sublayer.", ("post", "pre")
     )
     activation: str = setting(
-        "gelu", "Of the feed-forwards' hidden layers.", ("gelu", "relu", "gated_gelu")
+        "gelu", "Of the feed-forwards' hidden layers.", ("gelu", "gelu_exact", "relu", "gated_gelu")
     )
+    num_segments: int = setting(4, "Encoder: rows of the segment table.", least=1)
+    embedding_projection: bool = setting(True, "Encoder: a dense layer behind the embeddings.")
+    layer_norm_epsilon: float = setting(1e-12, "Encoder: added to LayerNorm's variances.", least=0)
     initializer: str = setting(
         "normal",
         "Initial weights: normal of standard deviation 0.02, or those of PyTorch's layers.",
@@ -178,6 +181,9 @@ class ModelSettings(Checked):
                 f"--num_heads={self.num_heads} does not divide --d_model={self.d_model}; "
                 f"use {nearest}"
             )
+        if not self.embedding_projection and self.d_emb not in (None, self.d_model):
+            widths = f"--d_emb={self.d_emb} beside --d_model={self.d_model}"
+            raise SettingsError(f"{widths} needs a projection; drop --embedding_projection=false")
         if "g" in self.architecture and self.num_experts == 0:
             raise SettingsError("--num_experts=0 does not fit an architecture with g; use 16")
         if "g" in self.architecture and self.num_selected_experts > self.num_experts:
@@ -300,6 +306,12 @@ class RunSettings(Checked):
     checkpoint_every: int = setting(1000, "Steps between checkpoints.", least=1)
     checkpoints_to_keep: int = setting(2, "Newest checkpoints kept, besides the best.", least=1)
     log_every: int = setting(100, "Steps between progress lines.", least=1)
+    inspect: bool = setting(
+        True, "Look at experts, mixing and attention of the trained weights for the report."
+    )
+    profile: str | None = setting(
+        None, "START:STOP: steps whose trace goes to tensorboard/, for its profiler plugin."
+    )
     fork_from: str | None = setting(
         None,
         "WORKDIR@STEP: a new run that goes on from a checkpoint of another, with other flags; "
@@ -320,6 +332,16 @@ class RunSettings(Checked):
         10, "Stop when more updates in a row than this were skipped.", least=0
     )
     max_rollbacks: int = setting(3, "Stop when a run needs more rollbacks than this.", least=0)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.profile is None:
+            return
+        start, _, stop = self.profile.partition(":")
+        if not (start.isdigit() and stop.isdigit() and int(start) < int(stop)):
+            raise SettingsError(
+                f"--profile={self.profile} is not START:STOP, two steps in their order; use 100:110"
+            )
 
     def scheduled(self, train_steps: int) -> "RunSettings":
         """These settings with the evaluations counted out in steps."""

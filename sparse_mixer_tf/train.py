@@ -12,9 +12,9 @@ import tensorflow as tf
 from absl import flags
 
 import sparse_mixer_tf.flags as package_flags
-from sparse_mixer_tf import command_line, optimizers, reports, sweep
+from sparse_mixer_tf import command_line, optimizers, reporting, reports, sweep
 from sparse_mixer_tf.runs import check_vocabulary, fork, start_from
-from sparse_mixer_tf.settings import SettingsError, TrainingSettings, check_batch
+from sparse_mixer_tf.settings import ModelSettings, SettingsError, TrainingSettings, check_batch
 from sparse_mixer_tf.tasks import TASKS
 from sparse_mixer_tf.tasks.task import Task
 from sparse_mixer_tf.training import workdir as workdirs
@@ -31,8 +31,6 @@ from sparse_mixer_tf.training.strategy import make_strategy
 from sparse_mixer_tf.training.watch import TrainingStopped, Watch
 
 FLAGS = flags.FLAGS
-# Where things lie does not change the result; what they hold is in the fingerprints.
-PLACES = ("data_dir", "cache_dir", "vocab_filepath", "max_bad_records")
 
 
 def main() -> int:
@@ -63,7 +61,7 @@ def train() -> int:
     asked = {
         "model": model_settings.to_json(),
         "training": training.to_json(),
-        "data": {k: v for k, v in vars(data_settings).items() if k not in PLACES},
+        "data": {k: v for k, v in vars(data_settings).items() if k not in workdirs.PLACES},
         "init_checkpoint": FLAGS.init_checkpoint,
         "fork_from": run.fork_from,
     }
@@ -158,7 +156,7 @@ def train() -> int:
         )
 
     if before is None:
-        now["places"] = {name: getattr(data_settings, name) for name in PLACES}
+        now["places"] = {name: getattr(data_settings, name) for name in workdirs.PLACES}
         now["jit_compile"] = training.jit_compile == "true"
         # A TPU's programs are compiled whatever is asked for.
         if training.jit_compile == "auto" and not isinstance(strategy, tf.distribute.TPUStrategy):
@@ -212,7 +210,7 @@ def train() -> int:
     if not complete:
         return command_line.INTERRUPTED
     if cluster.is_chief:
-        print(f"report: {reports.write(workdir)}")
+        print(f"report: {reporting.report(workdir, run.inspect, opened=task)}")
         print(reports.console_summary(workdir))
     return command_line.DONE
 
@@ -228,6 +226,8 @@ def _earlier_start(
     before = workdirs.read_settings(workdir)
     if before is None:
         return None, False
+    # A setting that is newer than the run has its default.
+    before["model"] = ModelSettings.from_json(before["model"]).to_json()
     extended = before["training"] != asked["training"] and training.extends(
         TrainingSettings.from_json(before["training"])
     )

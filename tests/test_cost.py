@@ -25,6 +25,15 @@ def test_the_table_adds_up_to_the_published_parameter_counts(preset, parameters)
     assert sum(row.parameters for row in rows) == parameters
 
 
+def test_a_model_without_projection_and_with_two_segments_has_so_many_weights_less():
+    settings = _settings("bert_base")
+    fewer = dataclasses.replace(settings, embedding_projection=False, num_segments=2)
+    first, second = (pretraining_table(s, 32_000, 512, 80, 4096) for s in (settings, fewer))
+    less = sum(row.parameters for row in first) - sum(row.parameters for row in second)
+    assert less == 768 * 768 + 768 + 2 * 768
+    assert second[0].flops == 0
+
+
 def test_bert_does_the_published_multiple_of_the_sparse_mixers_work():
     def flops(name):
         rows = pretraining_table(_settings(name), 32_000, 512, 80, 4096)

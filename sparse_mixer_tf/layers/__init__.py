@@ -14,7 +14,11 @@ from sparse_mixer_tf.layers.hartley_mixing import HartleyMixing
 from sparse_mixer_tf.layers.linear_mixing import LinearMixing
 from sparse_mixer_tf.layers.masked_lm_head import MaskedLMHead
 from sparse_mixer_tf.layers.moe import MixtureOfExperts
-from sparse_mixer_tf.layers.observation import observe_routing
+from sparse_mixer_tf.layers.observation import (
+    observe_assignments,
+    observe_attention,
+    observe_routing,
+)
 from sparse_mixer_tf.layers.pooler import Pooler
 from sparse_mixer_tf.layers.position_table import PositionTable
 from sparse_mixer_tf.layers.randomness import random_key
@@ -48,6 +52,8 @@ __all__ = [
     "TokenEmbedding",
     "growing_num_selected_experts",
     "needed_span",
+    "observe_assignments",
+    "observe_attention",
     "observe_routing",
     "random_key",
     "remember",

@@ -8,6 +8,7 @@ from keras import ops
 
 _ROOT = math.sqrt(2 / math.pi)
 _CUBIC = 0.044715
+_DENSITY = 1 / math.sqrt(2 * math.pi)
 
 
 class Activation(NamedTuple):
@@ -33,18 +34,29 @@ def _gelu_derivative(x):
     return 0.5 * (1 + tanh) * (1 + (1 - tanh) * slope)
 
 
+def _gelu_exact(x):
+    return ops.gelu(x, approximate=False)
+
+
+def _gelu_exact_derivative(x):
+    # x times the normal distribution function: that function, and x times its density.
+    below = 0.5 * (1 + ops.erf(x * math.sqrt(0.5)))
+    return below + x * _DENSITY * ops.exp(-0.5 * x * x)
+
+
 def _relu_derivative(x):
     return ops.cast(x > 0, x.dtype)
 
 
 ACTIVATIONS = {
     "gelu": Activation(_gelu, _gelu_derivative),
+    "gelu_exact": Activation(_gelu_exact, _gelu_exact_derivative),
     "relu": Activation(ops.relu, _relu_derivative),
 }
 
 
 def activation_named(name: str) -> Activation:
-    """`gelu` (tanh approximation) or `relu`.
+    """`gelu` (tanh approximation), `gelu_exact` (by the error function, as BERT has it) or `relu`.
 
     Raises:
         ValueError: there is no activation of this name.

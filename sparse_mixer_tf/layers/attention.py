@@ -5,6 +5,7 @@ from keras import ops
 
 from sparse_mixer_tf.layers.dropout import Dropout
 from sparse_mixer_tf.layers.initialization import dense
+from sparse_mixer_tf.layers.observation import report
 
 
 @keras.saving.register_keras_serializable(package="sparse_mixer_tf")
@@ -70,7 +71,9 @@ class SelfAttention(keras.layers.Layer):
                 visible = ops.logical_and(visible, padding_mask[:, None, :, None])
             # The lowest finite number: a row in which nothing is visible becomes uniform, not NaN.
             logits = ops.where(visible, logits, -3.4028235e38)
-        probabilities = ops.cast(ops.softmax(logits, axis=-1), value.dtype)
+        probabilities = ops.softmax(logits, axis=-1)
+        report("attention", self.path, probabilities)
+        probabilities = ops.cast(probabilities, value.dtype)
         mixed = ops.matmul(self.dropout(probabilities, training=training), value)
         return self.out(ops.reshape(ops.swapaxes(mixed, 1, 2), ops.shape(x)))
 

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from sparse_mixer_tf.layers.dropout import Dropout
-from sparse_mixer_tf.layers.initialization import kernel_initializer, layer_norm
+from sparse_mixer_tf.layers.initialization import LAYER_NORM_EPSILON, kernel_initializer, layer_norm
 
 
 @keras.saving.register_keras_serializable(package="sparse_mixer_tf")
@@ -12,8 +12,8 @@ class TokenEmbedding(keras.layers.Layer):
     """Sum of word, position and segment embeddings, normalised and projected to the model.
 
     The sum and its LayerNorm are float32; the projection (`hidden_mapping_in`) is there even
-    where `d_emb` equals `d_model`. The word table is `layer.token_embedding`
-    [vocabulary_size, d_emb], for tying.
+    where `d_emb` equals `d_model`, as in FNet and the Sparse Mixer; BERT has none. The word table
+    is `layer.token_embedding` [vocabulary_size, d_emb], for tying.
 
     Args:
         vocabulary_size: number of token ids.
@@ -22,6 +22,11 @@ class TokenEmbedding(keras.layers.Layer):
         d_emb: width of the embeddings; `d_model` where `None`.
         num_segments: number of segment ids.
         dropout_rate: dropout on the output.
+        projection: whether there is a projection.
+        layer_norm_epsilon: what LayerNorm adds to the variance.
+
+    Raises:
+        ValueError: widths differ and there is no projection between them.
     """
 
     def __init__(
@@ -32,22 +37,32 @@ class TokenEmbedding(keras.layers.Layer):
         d_emb: int | None = None,
         num_segments: int = 4,
         dropout_rate: float = 0.0,
+        projection: bool = True,
+        layer_norm_epsilon: float = LAYER_NORM_EPSILON,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        if not projection and d_emb not in (None, d_model):
+            raise ValueError(
+                f"d_emb={d_emb} differs from d_model={d_model} and needs a projection; leave out "
+                "--embedding_projection=false, or --d_emb"
+            )
         self.vocabulary_size = vocabulary_size
         self.d_model = d_model
         self.max_sequence_length = max_sequence_length
         self.d_emb = d_emb or d_model
         self.num_segments = num_segments
         self.dropout_rate = dropout_rate
-        self.layer_norm = layer_norm("layer_norm", "float32")
-        self.hidden_mapping_in = keras.layers.Dense(
-            d_model,
-            kernel_initializer=keras.initializers.LecunNormal(),
-            name="hidden_mapping_in",
-            dtype=self.dtype_policy,
-        )
+        self.projection = projection
+        self.layer_norm_epsilon = layer_norm_epsilon
+        self.layer_norm = layer_norm("layer_norm", "float32", layer_norm_epsilon)
+        if projection:
+            self.hidden_mapping_in = keras.layers.Dense(
+                d_model,
+                kernel_initializer=keras.initializers.LecunNormal(),
+                name="hidden_mapping_in",
+                dtype=self.dtype_policy,
+            )
         self.dropout = Dropout(dropout_rate, name="dropout", dtype=self.dtype_policy)
 
     def build(self, token_ids_shape):
@@ -55,7 +70,8 @@ class TokenEmbedding(keras.layers.Layer):
         self.position_embedding = self._table("position_embedding", self.max_sequence_length)
         self.segment_embedding = self._table("segment_embedding", self.num_segments)
         self.layer_norm.build((*token_ids_shape, self.d_emb))
-        self.hidden_mapping_in.build((*token_ids_shape, self.d_emb))
+        if self.projection:
+            self.hidden_mapping_in.build((*token_ids_shape, self.d_emb))
 
     def call(self, token_ids, segment_ids=None, training=None):
         """Embeds tokens.
@@ -90,7 +106,9 @@ class TokenEmbedding(keras.layers.Layer):
             one_hot = ops.one_hot(segment_ids, self.num_segments, dtype="float32")
             segments = ops.matmul(one_hot, self.segment_embedding)
         embedded = self.layer_norm(words + positions + segments)
-        return self.dropout(self.hidden_mapping_in(embedded), training=training)
+        if self.projection:
+            embedded = self.hidden_mapping_in(embedded)
+        return self.dropout(ops.cast(embedded, self.compute_dtype), training=training)
 
     def _table(self, name: str, rows: int):
         return self.add_weight(
@@ -113,4 +131,6 @@ class TokenEmbedding(keras.layers.Layer):
             "d_emb": self.d_emb,
             "num_segments": self.num_segments,
             "dropout_rate": self.dropout_rate,
+            "projection": self.projection,
+            "layer_norm_epsilon": self.layer_norm_epsilon,
         }

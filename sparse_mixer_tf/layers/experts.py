@@ -19,7 +19,7 @@ class Experts(keras.layers.Layer):
         num_experts: number of experts.
         d_ff: width of the hidden layer of each.
         dropout_rate: dropout on the outputs.
-        activation: `gelu` (tanh approximation) or `relu`.
+        activation: `gelu` (tanh approximation), `gelu_exact` or `relu`.
         inner_dropout_rate: dropout on the hidden layer, after the activation.
         kernel_initializer: of both kernels; normal of standard deviation 0.02 where `None`.
     """

@@ -16,8 +16,8 @@ class FeedForward(keras.layers.Layer):
     Args:
         d_ff: width of the hidden layer.
         dropout_rate: dropout on the output.
-        activation: `gelu` (tanh approximation), `relu`, or `gated_gelu`: gelu of one projection
-            times another one.
+        activation: `gelu` (tanh approximation), `gelu_exact`, `relu`, or `gated_gelu`: gelu of one
+            projection times another one.
         inner_dropout_rate: dropout on the hidden layer, after the activation.
         initializer: `normal` or `torch`, see `initialization.dense`.
 

@@ -3,23 +3,35 @@
 import keras
 from keras import ops
 
-from sparse_mixer_tf.layers.initialization import dense, layer_norm
+from sparse_mixer_tf.layers.activations import activation_named
+from sparse_mixer_tf.layers.initialization import LAYER_NORM_EPSILON, dense, layer_norm
 
 
 @keras.saving.register_keras_serializable(package="sparse_mixer_tf")
 class MaskedLMHead(keras.layers.Layer):
-    """Dense, gelu and LayerNorm at the masked positions, then a product with the word table.
+    """Dense, activation and LayerNorm at the masked positions, then a product with the word table.
 
     Args:
         embedding: the layer whose `token_embedding` [vocabulary_size, d_emb] is the output
             projection, so that one table serves both ends of the model.
+        activation: `gelu` (tanh approximation), `gelu_exact` or `relu`.
+        layer_norm_epsilon: what LayerNorm adds to the variance.
     """
 
-    def __init__(self, embedding: keras.layers.Layer, **kwargs):
+    def __init__(
+        self,
+        embedding: keras.layers.Layer,
+        activation: str = "gelu",
+        layer_norm_epsilon: float = LAYER_NORM_EPSILON,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
+        activation_named(activation)
         self.embedding = embedding
+        self.activation = activation
+        self.layer_norm_epsilon = layer_norm_epsilon
         self.projection = dense(embedding.d_emb, "projection", self.dtype_policy)
-        self.layer_norm = layer_norm("layer_norm", self.dtype_policy)
+        self.layer_norm = layer_norm("layer_norm", self.dtype_policy, layer_norm_epsilon)
 
     def build(self, x_shape, mask_positions_shape=None):
         if not self.embedding.built:
@@ -45,7 +57,8 @@ class MaskedLMHead(keras.layers.Layer):
         Returns:
             float32 [batch, predictions, vocabulary_size].
         """
-        hidden = ops.gelu(self.projection(gather_positions(x, mask_positions)), approximate=True)
+        hidden = self.projection(gather_positions(x, mask_positions))
+        hidden = activation_named(self.activation).function(hidden)
         table = ops.cast(self.embedding.token_embedding, self.compute_dtype)
         logits = ops.matmul(self.layer_norm(hidden), ops.transpose(table))
         return ops.cast(logits, "float32") + self.bias
@@ -56,7 +69,12 @@ class MaskedLMHead(keras.layers.Layer):
 
     def get_config(self):
         embedding = keras.saving.serialize_keras_object(self.embedding)
-        return {**super().get_config(), "embedding": embedding}
+        return {
+            **super().get_config(),
+            "embedding": embedding,
+            "activation": self.activation,
+            "layer_norm_epsilon": self.layer_norm_epsilon,
+        }
 
     @classmethod
     def from_config(cls, config):

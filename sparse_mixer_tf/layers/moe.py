@@ -5,12 +5,13 @@ import dataclasses
 import keras
 from keras import ops
 
+from sparse_mixer_tf.layers.assignments import gates_of_choices, gates_of_slots
 from sparse_mixer_tf.layers.dispatch import from_experts, to_experts
 from sparse_mixer_tf.layers.dropless import choose
 from sparse_mixer_tf.layers.experts import Experts
 from sparse_mixer_tf.layers.gates import gate_weights
 from sparse_mixer_tf.layers.initialization import ExpertUniform, check_style
-from sparse_mixer_tf.layers.observation import observed, report_routing
+from sparse_mixer_tf.layers.observation import observed, report, report_routing
 from sparse_mixer_tf.layers.randomness import next_key
 from sparse_mixer_tf.layers.router import Router
 from sparse_mixer_tf.layers.router_losses import balance_loss, router_z_loss
@@ -32,7 +33,7 @@ class MixtureOfExperts(keras.layers.Layer):
         d_ff: width of the hidden layer of each expert.
         routing: settings, or a dict of them.
         dropout_rate: dropout on the experts' outputs.
-        activation: `gelu` (tanh approximation) or `relu`.
+        activation: `gelu` (tanh approximation), `gelu_exact` or `relu`.
         inner_dropout_rate: dropout on the experts' hidden layer, after the activation.
         initializer: `normal` or `torch`, see `initialization`.
 
@@ -106,10 +107,13 @@ class MixtureOfExperts(keras.layers.Layer):
         logits = self.router(tokens, training=training)
         weights = self._weights(logits, training)
         if settings.router == "dropless":
-            y, metrics = self._without_capacity(tokens, weights, real, training)
+            y, metrics, gates = self._without_capacity(tokens, weights, real, training)
         else:
-            y, metrics = self._with_capacity(tokens, weights, real, training)
+            y, metrics, gates = self._with_capacity(tokens, weights, real, training)
         self._account(logits, real, metrics)
+        if observed("assignments"):
+            shape = (*ops.shape(x)[:2], settings.num_experts)
+            report("assignments", self.path, ungroup_tokens(gates, shape))
         return ungroup_tokens(y, ops.shape(x))
 
     def select_experts(self, num_selected_experts: int) -> None:
@@ -145,13 +149,18 @@ class MixtureOfExperts(keras.layers.Layer):
         outputs = self.experts(to_experts(tokens, routing, settings.dispatch), training=training)
         y = from_experts(outputs, routing, ops.shape(tokens)[1], settings.dispatch)
         chosen_by_experts = settings.router == "experts_choose"
-        return y, slot_metrics(routing, real, chosen_by_experts) if observed() else {}
+        metrics = slot_metrics(routing, real, chosen_by_experts) if observed() else {}
+        looked_at = observed("assignments")
+        return y, metrics, gates_of_slots(routing, ops.shape(tokens)[1]) if looked_at else None
 
     def _without_capacity(self, tokens, probabilities, real, training):
         settings = self.routing
         choices, gate = choose(probabilities[0], real[0], settings.num_selected_experts)
         y = self.experts.on_choices(tokens[0], gate, choices, settings.dispatch, training=training)
-        return y[None], dropless_metrics(choices, gate) if observed() else {}
+        metrics = dropless_metrics(choices, gate) if observed() else {}
+        looked_at = observed("assignments")
+        gates = gates_of_choices(choices, gate, ops.shape(tokens)[1]) if looked_at else None
+        return y[None], metrics, gates
 
     def _account(self, logits, real, metrics):
         """Adds the losses, and reports them with the metrics where somebody observes."""

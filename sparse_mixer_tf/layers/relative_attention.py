@@ -6,6 +6,7 @@ from keras import ops
 from sparse_mixer_tf.layers.adaptive_span import AdaptiveSpan
 from sparse_mixer_tf.layers.dropout import Dropout
 from sparse_mixer_tf.layers.initialization import check_style, dense
+from sparse_mixer_tf.layers.observation import observed, report
 from sparse_mixer_tf.layers.sliding_window import (
     attended_rows,
     band,
@@ -13,6 +14,7 @@ from sparse_mixer_tf.layers.sliding_window import (
     in_chunks,
     overlapping_windows,
     skew,
+    unskew,
 )
 
 
@@ -105,6 +107,9 @@ class RelativeSelfAttention(keras.layers.Layer):
         probabilities = ops.softmax(ops.where(visible, logits, -3.4028235e38), axis=-1)
         if self.adaptive_span is not None:
             probabilities = self.adaptive_span(probabilities, span=span)
+        if observed("attention"):
+            shape = (-1, self.num_heads, x.shape[1], span)
+            report("attention", self.path, ops.reshape(unskew(probabilities, span), shape))
         probabilities = self.dropout(ops.cast(probabilities, value.dtype), training=training)
         mixed = ops.matmul(probabilities, value)
         return self.out(merge_heads(mixed, ops.shape(x)))

@@ -2,7 +2,7 @@
 
 import keras
 
-from sparse_mixer_tf.layers.initialization import layer_norm
+from sparse_mixer_tf.layers.initialization import LAYER_NORM_EPSILON, layer_norm
 
 
 @keras.saving.register_keras_serializable(package="sparse_mixer_tf")
@@ -15,18 +15,26 @@ class Sublayer(keras.layers.Layer):
     Args:
         inner: a layer with `call(x, padding_mask=None, training=None)` that keeps the shape.
         norm: `post` or `pre`.
+        layer_norm_epsilon: what LayerNorm adds to the variance.
 
     Raises:
         ValueError: `norm` is neither.
     """
 
-    def __init__(self, inner: keras.layers.Layer, norm: str = "post", **kwargs):
+    def __init__(
+        self,
+        inner: keras.layers.Layer,
+        norm: str = "post",
+        layer_norm_epsilon: float = LAYER_NORM_EPSILON,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         if norm not in ("post", "pre"):
             raise ValueError(f"norm={norm!r} is unknown; use 'post' or 'pre'")
         self.inner = inner
         self.norm = norm
-        self.layer_norm = layer_norm("layer_norm", self.dtype_policy)
+        self.layer_norm_epsilon = layer_norm_epsilon
+        self.layer_norm = layer_norm("layer_norm", self.dtype_policy, layer_norm_epsilon)
 
     def build(self, input_shape):
         if not self.inner.built:
@@ -47,6 +55,7 @@ class Sublayer(keras.layers.Layer):
             **super().get_config(),
             "inner": keras.saving.serialize_keras_object(self.inner),
             "norm": self.norm,
+            "layer_norm_epsilon": self.layer_norm_epsilon,
         }
 
     @classmethod

@@ -16,7 +16,7 @@ from sparse_mixer_tf.layers import (
     ToeplitzMixing,
     TokenEmbedding,
 )
-from sparse_mixer_tf.layers.initialization import layer_norm
+from sparse_mixer_tf.layers.initialization import LAYER_NORM_EPSILON, layer_norm
 from sparse_mixer_tf.models.stack import check_routing, feed_forward_sublayer, stack_sublayers
 
 MIXING = {
@@ -61,8 +61,11 @@ class SparseMixerBackbone(keras_hub.models.Backbone):
         share_block_weights: letters repeated inside one `.`-block are one sublayer.
         norm: `post`: LayerNorm after each residual sum; `pre`: on the input of each sublayer, and
             once at the end.
-        activation: of the feed-forwards, `gelu`, `relu` or `gated_gelu`; experts have no gate of
-            their own.
+        activation: of the feed-forwards, `gelu` (tanh approximation), `gelu_exact`, `relu` or
+            `gated_gelu`; experts have no gate of their own.
+        embedding_projection: a dense layer between embeddings and sublayers, as in FNet and the
+            Sparse Mixer; BERT has none.
+        layer_norm_epsilon: what every LayerNorm adds to the variance.
         dtype: a dtype or a `keras.DTypePolicy`.
 
     Raises:
@@ -110,6 +113,8 @@ class SparseMixerBackbone(keras_hub.models.Backbone):
         share_block_weights: bool = False,
         norm: str = "post",
         activation: str = "gelu",
+        embedding_projection: bool = True,
+        layer_norm_epsilon: float = LAYER_NORM_EPSILON,
         dtype=None,
         **kwargs,
     ):
@@ -143,7 +148,7 @@ class SparseMixerBackbone(keras_hub.models.Backbone):
             )
 
         def sublayer(letter: str, name: str) -> Sublayer:
-            layer = Sublayer(inner(letter), norm, dtype=dtype, name=name)
+            layer = Sublayer(inner(letter), norm, layer_norm_epsilon, dtype=dtype, name=name)
             # Learned mixing is built for one length, which the inputs leave open.
             layer.build((None, max_sequence_length, d_model))
             return layer
@@ -156,12 +161,16 @@ class SparseMixerBackbone(keras_hub.models.Backbone):
             d_emb=d_emb,
             num_segments=num_segments,
             dropout_rate=dropout_rate,
+            projection=embedding_projection,
+            layer_norm_epsilon=layer_norm_epsilon,
             dtype=dtype,
             name="embedding",
         )
         blocks = stack_sublayers(layout, sublayer, share_block_weights)
         self.sublayers = [layer for block in blocks for layer in block]
-        self.final_norm = layer_norm("final_norm", dtype) if norm == "pre" else None
+        self.final_norm = None
+        if norm == "pre":
+            self.final_norm = layer_norm("final_norm", dtype, layer_norm_epsilon)
         self.pooler = Pooler(dtype=dtype, name="pooler")
 
         # === Functional Model ===
@@ -204,6 +213,8 @@ class SparseMixerBackbone(keras_hub.models.Backbone):
         self.share_block_weights = share_block_weights
         self.norm = norm
         self.activation = activation
+        self.embedding_projection = embedding_projection
+        self.layer_norm_epsilon = layer_norm_epsilon
 
     def get_config(self):
         return {
@@ -227,4 +238,6 @@ class SparseMixerBackbone(keras_hub.models.Backbone):
             "share_block_weights": self.share_block_weights,
             "norm": self.norm,
             "activation": self.activation,
+            "embedding_projection": self.embedding_projection,
+            "layer_norm_epsilon": self.layer_norm_epsilon,
         }

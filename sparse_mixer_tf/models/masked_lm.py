@@ -8,6 +8,17 @@ from sparse_mixer_tf.models.backbone import SparseMixerBackbone
 from sparse_mixer_tf.models.masked_lm_preprocessor import SparseMixerMaskedLMPreprocessor
 
 
+def new_masked_lm_head(backbone: SparseMixerBackbone) -> MaskedLMHead:
+    """A masked-word head on the backbone's word table; its gelu is the backbone's kind of gelu."""
+    return MaskedLMHead(
+        backbone.token_embedding,
+        activation="gelu_exact" if backbone.activation == "gelu_exact" else "gelu",
+        layer_norm_epsilon=backbone.layer_norm_epsilon,
+        dtype=backbone.dtype_policy,
+        name="masked_lm_head",
+    )
+
+
 @keras.saving.register_keras_serializable(package="sparse_mixer_tf")
 class SparseMixerMaskedLM(keras_hub.models.MaskedLM):
     """A backbone with the masked-word head, whose output matrix is the word table.
@@ -34,9 +45,7 @@ class SparseMixerMaskedLM(keras_hub.models.MaskedLM):
     def __init__(self, backbone, preprocessor=None, masked_lm_head=None, **kwargs):
         self.backbone = backbone
         self.preprocessor = preprocessor
-        self.masked_lm_head = masked_lm_head or MaskedLMHead(
-            backbone.token_embedding, dtype=backbone.dtype_policy, name="masked_lm_head"
-        )
+        self.masked_lm_head = masked_lm_head or new_masked_lm_head(backbone)
         inputs = {
             **backbone.input,
             "mask_positions": keras.Input((None,), dtype="int32", name="mask_positions"),

@@ -2,10 +2,9 @@
 
 import keras
 
-from sparse_mixer_tf.layers import MaskedLMHead
 from sparse_mixer_tf.layers.initialization import kernel_initializer
 from sparse_mixer_tf.models.backbone import SparseMixerBackbone
-from sparse_mixer_tf.models.masked_lm import SparseMixerMaskedLM
+from sparse_mixer_tf.models.masked_lm import SparseMixerMaskedLM, new_masked_lm_head
 
 
 @keras.saving.register_keras_serializable(package="sparse_mixer_tf")
@@ -26,9 +25,7 @@ class PretrainingModel(keras.Model):
     """
 
     def __init__(self, backbone: SparseMixerBackbone, order_head: bool = True, **kwargs):
-        masked_lm_head = MaskedLMHead(
-            backbone.token_embedding, dtype=backbone.dtype_policy, name="masked_lm_head"
-        )
+        masked_lm_head = new_masked_lm_head(backbone)
         mask_positions = keras.Input((None,), dtype="int32", name="mask_positions")
         encoded = backbone(backbone.input)
         outputs = {"mlm_logits": masked_lm_head(encoded["sequence_output"], mask_positions)}

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from sparse_mixer_tf.settings import SettingsError
+
 BOOKKEEPING = ("step", "split", "seconds", "baseline_accuracy", "ngram_bits_per_character")
 
 
@@ -65,6 +67,21 @@ class RunLog:
             name: np.array([record["expert_load"][name] for record in records]).T for name in names
         }
 
+    def routing_by_layer(self, key: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Steps `[evaluations]` and, for each expert layer, a routing measure `[evaluations]`."""
+        records = [r for r in self.validation if r.get("routing_by_layer")]
+        names = sorted(records[-1]["routing_by_layer"]) if records else []
+        records = [
+            r for r in records if all(key in r["routing_by_layer"].get(n, {}) for n in names)
+        ]
+        if not records:
+            names = []
+        steps = np.array([record["step"] for record in records], np.int64)
+        return steps, {
+            name: np.array([record["routing_by_layer"][name][key] for record in records])
+            for name in names
+        }
+
     def learned_spans(self) -> dict[str, list[float]]:
         """For each adaptive attention the span of each head, in tokens, at the last evaluation."""
         records = [record for record in self.validation if record.get("learned_spans")]
@@ -79,14 +96,17 @@ def read(workdir: Path) -> RunLog:
     """Reads the log of a run.
 
     Raises:
-        ValueError: when `workdir` holds no metrics.
+        SettingsError: `workdir` holds no run, or one without metrics.
     """
-    metrics = workdir / "metrics.jsonl"
-    records = read_json_lines(metrics) if metrics.is_file() else []
+    metrics = Path(workdir) / "metrics.jsonl"
+    if not metrics.is_file():
+        is_run = (Path(workdir) / "settings.json").is_file()
+        what = "has logged nothing yet" if is_run else "is no run"
+        raise SettingsError(f"{workdir} {what}: expected {metrics}, which training writes")
+    records = read_json_lines(metrics)
     if not records:
-        raise ValueError(
-            f"--workdir={workdir} has no metrics to report on; expected {metrics} with at least "
-            "one line, which training writes"
+        raise SettingsError(
+            f"{workdir} has no metrics to report on yet; {metrics} gets a line with --log_every"
         )
     settings = workdir / "settings.json"
     samples = workdir / "samples.jsonl"

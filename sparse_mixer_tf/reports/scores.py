@@ -3,6 +3,8 @@
 from html import escape
 
 from sparse_mixer_tf.metrics import METRICS
+from sparse_mixer_tf.reports import elements
+from sparse_mixer_tf.reports.elements import Section
 from sparse_mixer_tf.reports.run_log import RunLog, is_number
 
 
@@ -25,16 +27,20 @@ def score_rows(log: RunLog) -> list[tuple[str, str]]:
     return rows
 
 
-def sections(log: RunLog) -> list[str]:
-    """Confusion matrix and most confident mistakes as HTML; nothing for other runs."""
+def sections(log: RunLog) -> list[Section]:
+    """Confusion matrix and most confident mistakes; nothing for other runs."""
     found = []
     last = log.validation[-1] if log.validation else {}
     if "confusion" in last:
-        found.append("<h2>Confusion, held out</h2>" + _confusion(last["confusion"], _labels(log)))
+        text = "True classes in rows, the model's in columns: what is off the diagonal is mixed up."
+        body = _confusion(last["confusion"], _labels(log))
+        found.append(Section("Confusion, held out", text, body))
     mistakes = [sample for sample in log.samples if "segments" in sample]
     if mistakes:
         title = "Most confident mistakes" if _labels(log) else "Greatest errors"
-        found.append(f"<h2>{title}</h2>" + "".join(_mistake(m, _labels(log)) for m in mistakes))
+        text = "Often these are labels to doubt, or texts cut before the point."
+        body = elements.grid(_mistake(mistake, _labels(log)) for mistake in mistakes)
+        found.append(Section(title, text, body))
     return found
 
 
@@ -43,26 +49,24 @@ def _labels(log: RunLog) -> list[str]:
 
 
 def _confusion(counts: list[list[int]], labels: list[str]) -> str:
-    """True classes in rows, predicted ones in columns."""
-    head = "".join(f"<th>{escape(label)}</th>" for label in labels)
-    rows = [f"<tr><th>truth</th>{head}<th>right</th></tr>"]
+    rows = []
     for number, (label, row) in enumerate(zip(labels, counts, strict=True)):
-        cells = "".join(
-            f'<td class="{"right" if column == number else "other"}">{count:,}</td>'
+        cells = [
+            f'<span class="{"right" if column == number else "other"}">{count:,}</span>'
             for column, count in enumerate(row)
-        )
+        ]
         share = f"{row[number] / sum(row):.0%}" if sum(row) else ""
-        rows.append(f"<tr><th>{escape(label)}</th>{cells}<td>{share}</td></tr>")
-    return f"<table>{''.join(rows)}</table>"
+        rows.append((escape(label), *cells, share))
+    head = ("truth", *(escape(label) for label in labels), "right")
+    return elements.table(rows, head, numbers=range(1, len(head)))
 
 
 def _mistake(mistake: dict, labels: list[str]) -> str:
     size = f"{mistake['size']:.0%}" if labels else f"off by {mistake['size']:.2f}"
     text = "<br>".join(escape(segment) for segment in mistake["segments"])
-    return (
-        f"<blockquote>{text}</blockquote><table><tr><th>truth</th><th>the model</th></tr>"
-        f"<tr><td>{escape(mistake['truth'])}</td><td>{escape(mistake['said'])} "
-        f'<span class="soft">{size}</span></td></tr></table>'
+    said = f'{escape(mistake["said"])} <span class="soft">{size}</span>'
+    return f"<blockquote>{text}</blockquote>" + elements.table(
+        [(escape(mistake["truth"]), said)], ("truth", "the model")
     )
 
 

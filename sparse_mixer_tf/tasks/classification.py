@@ -12,6 +12,7 @@ from sparse_mixer_tf.cost_tables import classification_table
 from sparse_mixer_tf.losses import cross_entropy_sums, squared_error_sums
 from sparse_mixer_tf.metrics import Predictions, scores
 from sparse_mixer_tf.models import SparseMixerTextClassifier
+from sparse_mixer_tf.settings import SettingsError
 from sparse_mixer_tf.tasks.encoder import (
     build_backbone,
     forward,
@@ -46,6 +47,12 @@ class Classification(Task):
             self._held_out = {}
             return
         self.data = streams.open_data(self.data_settings)
+        segments, rows = self.data.train.lengths.shape[1], self.model_settings.num_segments
+        if segments > rows:
+            raise SettingsError(
+                f"--dataset={self.data_settings.dataset} has {segments} segments a text, the model "
+                f"knows --num_segments={rows}; take another model"
+            )
         self._held_out = self.data.validation()
         fingerprint = self.data.fingerprint([self.data.train, *self._held_out.values()])
         self.restore(

@@ -1,8 +1,10 @@
 """The encoder that every task stands on: built from its settings, run, its routing measured."""
 
+from collections import Counter
 from contextlib import nullcontext
 from typing import NamedTuple
 
+import numpy as np
 from keras import ops
 
 from sparse_mixer_tf.layers import RoutingSettings, observe_routing, random_key
@@ -60,6 +62,7 @@ def build_backbone(
         d_emb=model.d_emb,
         num_heads=model.num_heads,
         max_sequence_length=max_seq_length,
+        num_segments=model.num_segments,
         dropout_rate=model.dropout_rate,
         attention_dropout_rate=model.attention_dropout_rate,
         expert_d_ff=model.expert_d_ff,
@@ -71,6 +74,8 @@ def build_backbone(
         share_block_weights=model.share_block_weights,
         norm=model.norm,
         activation=model.activation,
+        embedding_projection=model.embedding_projection,
+        layer_norm_epsilon=model.layer_norm_epsilon,
         dtype=precision,
     )
 
@@ -114,20 +119,42 @@ def routing_sums(routing: list) -> dict:
     """What a held-out batch adds to the routing sums."""
     if not routing:
         return {}
+    layers = by_use(routing)
     return {
-        "expert_load": {name: values["expert_load"] for name, values in routing},
-        "dropped": sum(values["dropped_fraction"] for _, values in routing) / len(routing),
+        "expert_load": {name: values["expert_load"] for name, values in layers.items()},
+        "routing": {
+            name: {measure: values[measure] for measure in ROUTING_MEANS}
+            for name, values in layers.items()
+        },
     }
 
 
 def routing_summary(sums: dict) -> dict:
-    """Held-out routing metrics from the sums over all batches."""
+    """Held-out routing metrics from the sums over all batches, their means and layer by layer."""
     if "expert_load" not in sums:
         return {}
     batches = sums["batches"]
+    by_layer = {
+        name: {measure: float(total / batches) for measure, total in measures.items()}
+        for name, measures in sums["routing"].items()
+    }
     return {
-        "dropped_fraction": float(sums["dropped"] / batches),
+        **{name: float(np.mean([m[name] for m in by_layer.values()])) for name in ROUTING_MEANS},
+        "routing_by_layer": by_layer,
         "expert_load": {
             name: (load / batches).tolist() for name, load in sums["expert_load"].items()
         },
     }
+
+
+def by_use(reports: list[tuple[str, object]]) -> dict[str, object]:
+    """Reports of layers by name; a layer that is called several times is told apart by its call.
+
+    >>> by_use([("a", 1), ("b", 2), ("a", 3)])
+    {'a': 1, 'b': 2, 'a, use 2': 3}
+    """
+    named, uses = {}, Counter()
+    for path, report in reports:
+        uses[path] += 1
+        named[path if uses[path] == 1 else f"{path}, use {uses[path]}"] = report
+    return named

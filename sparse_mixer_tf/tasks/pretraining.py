@@ -13,6 +13,7 @@ from sparse_mixer_tf.cost import Cost
 from sparse_mixer_tf.cost_tables import pretraining_table
 from sparse_mixer_tf.losses import cross_entropy_sums
 from sparse_mixer_tf.models import PretrainingModel
+from sparse_mixer_tf.settings import SettingsError
 from sparse_mixer_tf.tasks.encoder import (
     build_backbone,
     forward,
@@ -32,6 +33,11 @@ class Pretraining(Task):
     def __init__(self, model_settings, training_settings, data_settings):
         super().__init__(model_settings, training_settings, data_settings)
         self.has_order = data_settings.pair_objective != "none"
+        if self.has_order and model_settings.num_segments < 2:
+            raise SettingsError(
+                f"--pair_objective={data_settings.pair_objective} has two segments a row, the "
+                "model knows --num_segments=1; add --pair_objective=none"
+            )
         self._store = None
 
     def open_data(self, settings: DataSettings | None = None) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from sparse_mixer_tf.settings import RunSettings
 from sparse_mixer_tf.training.guard import Interruption
+from sparse_mixer_tf.training.profiler import Profiler
 from sparse_mixer_tf.training.progress import Stopwatch, evaluation_line, progress_line
 from sparse_mixer_tf.training.saver import Saver
 from sparse_mixer_tf.training.watch import Watch
@@ -62,11 +63,14 @@ class Loop:
         self._best = self.saver.checkpoints.best()
         self._trained, self._steps_timed = 0.0, 0
         first = step = self._step
+        steps_profiled = self.settings.profile if self.saver.writes else None
+        profiler = Profiler(self.workdir / "tensorboard", steps_profiled)
         complete = stopping = step >= self.train_steps
         with Interruption() as interruption:
             if step == 0:
                 self._evaluate(0)
             while not stopping:
+                profiler.before(step)
                 with stopwatch.part("data"):
                     batch = next(self._stream)
                 with stopwatch.part("compiling" if step == first else "step"):
@@ -80,7 +84,8 @@ class Loop:
                 save = step % self.settings.checkpoint_every == 0 or stopping
                 if log or evaluate or save:
                     # Read before the clock: on an accelerator this is what waits for the steps.
-                    failed = self._examine(step)
+                    with stopwatch.part("step"):
+                        failed = self._examine(step)
                     if failed is not None:
                         step = self._roll_back(failed)
                         complete = stopping = False
@@ -99,6 +104,7 @@ class Loop:
                     save = save or is_best or complete
                 if save:
                     self._save(step, score, complete)
+            profiler.finish()
             self.saver.finish()
         if not complete:
             self.say(
@@ -156,11 +162,19 @@ class Loop:
         if not applied:
             return
         training = max(seconds["training"], 1e-9)
-        metrics = means(applied) | {
-            "tokens_per_second": count * self.tokens_per_step / training,
-            "data_wait_fraction": seconds.get("data", 0.0) / training,
-            "seconds": self._trained,
-        }
+        metrics = (
+            means(applied)
+            | {
+                "tokens_per_second": count * self.tokens_per_step / training,
+                "data_wait_fraction": seconds.get("data", 0.0) / training,
+                "seconds": self._trained,
+            }
+            | {
+                f"{part}_seconds": seconds[part]
+                for part in ("step", "data", "compiling", "evaluation")
+                if part in seconds
+            }
+        )
         if left_out:
             metrics["steps_not_applied"] = left_out
         if "checkpoint" in seconds:

@@ -7,6 +7,8 @@ from pathlib import Path
 from sparse_mixer_tf.settings import SettingsError
 
 SETTINGS, FLAGS, VOCABULARY = "settings.json", "run.flags", "vocabulary/spm.model"
+# Where data lie does not change the result; what they hold is in the fingerprints.
+PLACES = ("data_dir", "cache_dir", "vocab_filepath", "max_bad_records")
 
 
 def describe_changes(before: dict, now: dict) -> list[str]:

@@ -43,8 +43,22 @@ def test_embedding_gradient_is_dense_and_the_table_stays_float32():
     assert set(np.nonzero(np.abs(gradient).sum(1))[0]) == {1, 2, 3, 4, 5}
 
 
+def test_embedding_without_projection_is_the_normalised_sum():
+    layer = embedding(d_emb=None, projection=False, layer_norm_epsilon=0.5)
+    y = layer(IDS, segment_ids=tf.ones_like(IDS))
+    summed = np.asarray(layer.token_embedding)[IDS] + np.asarray(layer.segment_embedding)[1]
+    summed = summed + np.asarray(layer.position_embedding)[:4]
+    centred = summed - summed.mean(-1, keepdims=True)
+    expected = centred / np.sqrt(centred.var(-1, keepdims=True) + 0.5)
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)
+    assert len(layer.weights) == 5
+    assert embedding(d_emb=6, projection=False, dtype="bfloat16")(IDS).dtype == tf.bfloat16
+    with pytest.raises(ValueError, match="d_emb=4 differs from d_model=6 and needs a projection"):
+        embedding(projection=False)
+
+
 def test_embedding_config_makes_the_same_layer():
-    layer = embedding(dropout_rate=0.3)
+    layer = embedding(d_emb=6, dropout_rate=0.3, projection=False, layer_norm_epsilon=1e-5)
     assert layers.TokenEmbedding.from_config(layer.get_config()).get_config() == layer.get_config()
 
 
@@ -120,7 +134,7 @@ def test_head_predicts_with_the_word_table_and_trains_it(dtype):
 
 def test_head_works_in_a_functional_model_and_survives_its_config():
     table = embedding()
-    head = layers.MaskedLMHead(table)
+    head = layers.MaskedLMHead(table, activation="gelu_exact", layer_norm_epsilon=1e-5)
     x = keras.Input((4, 6))
     positions = keras.Input((None,), dtype="int32")
     model = keras.Model([x, positions], head(x, positions))
@@ -128,6 +142,7 @@ def test_head_works_in_a_functional_model_and_survives_its_config():
     assert any(v is table.token_embedding for v in model.trainable_variables)
     copy = layers.MaskedLMHead.from_config(head.get_config())
     assert copy.embedding.get_config() == table.get_config()
+    assert copy.get_config() == head.get_config()
 
 
 def test_gathering_refuses_other_batches_and_more_positions_than_tokens():

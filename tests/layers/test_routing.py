@@ -244,7 +244,7 @@ def test_dropless_compiles_however_few_experts_and_tokens_there_are(experts, tok
     np.testing.assert_allclose(compiled(x), layer(x), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("activation", ["gelu", "relu"])
+@pytest.mark.parametrize("activation", ["gelu", "gelu_exact", "relu"])
 @pytest.mark.parametrize("favour", [0.0, 100.0])
 def test_gradients_of_dropless_equal_those_of_every_expert_on_every_token(activation, favour):
     layer = layer_for("dropless", num_selected_experts=2, activation=activation)

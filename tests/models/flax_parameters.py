@@ -1,4 +1,4 @@
-"""Reads reference runs of the published JAX models and lays their parameters out as ours."""
+"""Reads reference runs of the published JAX models and builds the models that they describe."""
 
 import json
 import re
@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from sparse_mixer_tf.architecture import lay_out, parse
+from sparse_mixer_tf.conversion.flax_names import to_ours as convert
 from sparse_mixer_tf.models import SparseMixerBackbone
 
 MIXING = {"BERT": "s", "F_NET": "r", "LINEAR": "l", "H_NET": "h", "C_NET": "c", "T_NET": "t"}
@@ -15,7 +16,6 @@ ROUTERS = {
     "MASK_TOKENS_CHOOSE": ("tokens_choose", "einsum"),
     "SCATTER_TOKENS_CHOOSE": ("tokens_choose", "gather"),
 }
-NORM = {"scale": "gamma", "bias": "beta"}
 
 
 def read_config(file: Path) -> dict:
@@ -96,63 +96,7 @@ def to_ours(arrays: dict, group: str, architecture: str) -> dict[str, np.ndarray
     """The arrays of one group (`p` parameters, `g` gradients, `adamw5`) by the paths of ours."""
     letters = parse(architecture).letters
     return dict(
-        _convert(path.split("/")[1:], array, letters)
+        convert(path.removeprefix(f"{group}/"), array, letters, "head/")
         for path, array in arrays.items()
         if path.startswith(f"{group}/")
     )
-
-
-def _convert(path: list[str], array: np.ndarray, letters: str) -> tuple[str, np.ndarray]:
-    if path[0] != "encoder":
-        return _convert_head(path, array)
-    name, *rest = path[1:]
-    if name == "embedder":
-        return _convert_embedding(rest, array)
-    if name == "pooler":
-        return f"pooler/projection/{rest[0]}", array
-    kind, layer = re.fullmatch(r"(\w+)_(\d+)", name).groups()
-    # A layer of the published models is two sublayers here: mixing, then feed-forward.
-    feeds_forward = (
-        kind in ("feed_forward", "expert", "router_weights") or rest[0] == "output_layer_norm"
-    )
-    index = 2 * int(layer) + feeds_forward
-    sublayer = f"sublayer_{index:02d}_{letters[index]}"
-    if kind == "encoder":
-        return f"{sublayer}/layer_norm/{NORM[rest[1]]}", array
-    if kind == "feed_forward":
-        return f"{sublayer}/feed_forward/{'/'.join(rest)}", array
-    if kind == "attention":
-        return f"{sublayer}/attention/{'/'.join(rest[1:])}", _join_heads(rest[1], rest[2], array)
-    if kind == "router_weights":
-        return f"{sublayer}/moe/router/{rest[1]}", array
-    if kind == "expert":
-        # Experts are axis 1 of [d_in, experts, d_out] kernels and of [d_out, experts] biases there.
-        side = {"intermediate": "in", "output": "out"}[rest[0]]
-        return f"{sublayer}/moe/experts/{rest[1]}_{side}", np.swapaxes(array, 0, 1)
-    return f"{sublayer}/mixing/{rest[0]}", array
-
-
-def _convert_embedding(path: list[str], array: np.ndarray) -> tuple[str, np.ndarray]:
-    tables = {"word": "token", "position": "position", "type": "segment"}
-    if path[0] in tables:
-        return f"embedding/{tables[path[0]]}_embedding", array.reshape(array.shape[-2:])
-    if path[0] == "layer_norm":
-        return f"embedding/layer_norm/{NORM[path[1]]}", array
-    return f"embedding/hidden_mapping_in/{path[1]}", array
-
-
-def _convert_head(path: list[str], array: np.ndarray) -> tuple[str, np.ndarray]:
-    return {
-        "predictions_dense": lambda: (f"masked_lm_head/projection/{path[1]}", array),
-        "predictions_layer_norm": lambda: (f"masked_lm_head/layer_norm/{NORM[path[1]]}", array),
-        "predictions_output": lambda: ("masked_lm_head/bias", array),
-        # [classes, d_model] there.
-        "classification": lambda: (f"head/{path[1].removeprefix('output_')}", array.T),
-    }[path[0]]()
-
-
-def _join_heads(projection: str, weight: str, array: np.ndarray) -> np.ndarray:
-    """[d_model, heads, d_head], [heads, d_head] or [heads, d_head, d_model] with heads joined."""
-    if projection == "out":
-        return array if weight == "bias" else array.reshape(-1, array.shape[-1])
-    return array.reshape(-1) if weight == "bias" else array.reshape(array.shape[0], -1)

@@ -10,6 +10,7 @@ TEXTS = [
     "she quickly wrote five long letters to her brother",
 ]
 SEQUENCE = 12
+SPECIAL_IDS = {"pad_id": 0, "unk_id": 1, "bos_id": -1, "eos_id": -1}
 
 
 def train_vocabulary(**options) -> bytes:
@@ -18,9 +19,7 @@ def train_vocabulary(**options) -> bytes:
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(TEXTS * 20),
         model_writer=model,
-        vocab_size=60,
-        model_type="bpe",
         minloglevel=2,
-        **{"pad_id": 0, "unk_id": 1, "bos_id": -1, "eos_id": -1, **options},
+        **{"vocab_size": 60, "model_type": "bpe", **SPECIAL_IDS, **options},
     )
     return model.getvalue()

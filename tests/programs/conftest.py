@@ -71,6 +71,7 @@ class Programs:
             "--checkpoint_every=7",
             "--log_every=1",
             "--jit_compile=false",
+            "--noinspect",
         ]
 
     def start(self, module: str, *arguments: str) -> subprocess.Popen:
@@ -97,3 +98,12 @@ class Programs:
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory) -> Programs:
     return Programs(tmp_path_factory.mktemp("programs"))
+
+
+@pytest.fixture(scope="session")
+def pretrained(programs) -> Path:
+    """A run of four steps of pre-training."""
+    workdir = programs.folder / "pretrained"
+    code, output = programs.train(workdir, "--train_steps=4", "--warmup_steps=1", "--eval_every=4")
+    assert code == 0, output
+    return workdir

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import keras
@@ -7,8 +8,8 @@ import tensorflow as tf
 
 from pipelines import vocabulary_training
 from pipelines.settings import DataSettings
-from sparse_mixer_tf.settings import ModelSettings, TrainingSettings
-from sparse_mixer_tf.tasks import Classification
+from sparse_mixer_tf.settings import ModelSettings, SettingsError, TrainingSettings
+from sparse_mixer_tf.tasks import Classification, Pretraining
 from sparse_mixer_tf.training.evaluation import evaluation_sums
 from sparse_mixer_tf.training.step import EvaluationStep
 from sparse_mixer_tf.training.strategy import mirrored
@@ -53,6 +54,23 @@ def _evaluate(task, strategy=None, num_batches=None):
     stream = task.evaluation_stream(num_batches)
     step = EvaluationStep(task.evaluation_sums, strategy)
     return evaluation_sums(strategy.experimental_distribute_dataset(stream), step)
+
+
+def test_more_segments_than_the_model_knows_are_refused(tmp_path, words):
+    (tmp_path / "spm.model").write_bytes(words.model_bytes)
+    settings = dataclasses.replace(
+        _dataset(tmp_path, ("no", "yes")),
+        text_fields="text,label",
+        vocab_filepath=str(tmp_path / "spm.model"),
+    )
+    model = ModelSettings("sf", d_model=16, d_ff=32, num_heads=2, num_segments=1)
+    task = Classification(model, TrainingSettings(task="classify"), settings)
+    with pytest.raises(SettingsError, match="has 2 segments a text, the model knows --num_segm"):
+        task.open_data()
+    task = Classification(dataclasses.replace(model, num_segments=2), task.settings, settings)
+    task.open_data()
+    with pytest.raises(SettingsError, match="--pair_objective=order has two segments a row"):
+        Pretraining(model, TrainingSettings(), settings)
 
 
 def test_scores_do_not_depend_on_the_batch_size(tmp_path, words):

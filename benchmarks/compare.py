@@ -1,0 +1,127 @@
+"""Our models against BERT, and against the same BERT and FNet of KerasHub and of transformers.
+
+    python -m benchmarks.compare [--sizes=small,paper] [--precision=float32] [--jit]
+                                 [--rounds=5] [--peers] [--memory] [--json=FILE]
+
+Training steps and inferences of 4,096 tokens (8 x 512), milliseconds, median and spread. All models
+of one table are timed in turn, round after round, so that a slow moment of the machine meets all.
+`--memory` runs each once more, in a process of its own, for its peak. `--json` keeps the ratios,
+which `python -m benchmarks.regressions` holds against those of `baseline.json`. With
+KERAS_BACKEND=jax the same models run on JAX, on a GPU where there is one.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+
+from benchmarks import contestants, timing
+from benchmarks.contestants import Contestant, Options
+
+SIZES = {
+    "small": (contestants.small_models, 8_000),
+    "paper": (contestants.paper_models, 32_000),
+}
+
+
+def entrants(sizes: str, options: argparse.Namespace) -> dict[str, tuple]:
+    """Name to a function that makes the contestant."""
+    models, vocabulary = SIZES[sizes]
+    common = Options(vocabulary, precision=options.precision, jit=options.jit)
+    found = {}
+    for name, settings in models().items():
+        found[name] = (contestants.ours, (settings, common))
+        if options.peers and name in ("BERT", "FNet"):
+            found[f"{name}, KerasHub"] = (contestants.of_keras_hub, (name, settings, common))
+            found[f"{name}, transformers"] = (contestants.of_transformers, (name, settings, common))
+    return found
+
+
+def compare(sizes: str, options: argparse.Namespace) -> dict[str, list[float]]:
+    """Prints both tables; for each contestant how many times as fast as BERT it was, by round."""
+    ratios = {}
+    made = {name: make(*given) for name, (make, given) in entrants(sizes, options).items()}
+    rate = timing.matmul_gflops() if keras.backend.backend() == "tensorflow" else None
+    for what, passes in (("train", 3), ("infer", 1)):
+        runs = {name: getattr(contestant, what) for name, contestant in made.items()}
+        times = timing.in_turn(runs, options.rounds, warmup=2)
+        print(f"\n{sizes}, {what}, {options.precision}, {'XLA' if options.jit else 'graph'}")
+        print(f"  {'':22} {'ms':>8} {'min':>8} {'max':>8} {'times BERT':>10} {'tokens/s':>9} "
+              f"{'of matmul':>9}")  # fmt: skip
+        bert = statistics.median(times["BERT"])
+        ratios |= {
+            f"{sizes}, {what}, {options.precision}, {name}": [
+                of_bert / own for of_bert, own in zip(times["BERT"], values, strict=True)
+            ]
+            for name, values in times.items()
+            if name != "BERT"
+        }
+        for name, values in times.items():
+            print(_line(name, values, bert, made[name], passes, rate))
+    sys.stdout.flush()
+    return ratios
+
+
+def _line(name, values, bert: float, made: Contestant, passes: int, rate: float | None) -> str:
+    median = statistics.median(values)
+    line = (
+        f"  {name:22} {median:>8,.0f} {min(values):>8,.0f} {max(values):>8,.0f} "
+        f"{bert / median:>10.2f} {1e3 * 4096 / median:>9,.0f}"
+    )
+    if made.flops is not None and rate is not None:
+        line += f" {passes * made.flops / (1e6 * median) / rate:>9.0%}"
+    return line
+
+
+def peak_memory(sizes: str, options: argparse.Namespace) -> None:
+    """The peak of each contestant in a process of its own, two steps long."""
+    print(f"\n{sizes}, peak memory of a training process, MiB")
+    for name in entrants(sizes, options):
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.compare", *sys.argv[1:], f"--only={sizes}/{name}"],
+            stdout=subprocess.PIPE, text=True, check=True,
+        )  # fmt: skip
+        print(f"  {name:22} {json.loads(done.stdout.splitlines()[-1]):>8,.0f}", flush=True)
+
+
+def only(which: str, options: argparse.Namespace) -> None:
+    sizes, name = which.split("/")
+    make, given = entrants(sizes, options)[name]
+    contestant = make(*given)
+    for _ in range(2):
+        contestant.train()
+    print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", default="small", help="small, paper, or both with a comma")
+    parser.add_argument("--precision", default="float32", choices=("float32", "mixed_bfloat16"))
+    parser.add_argument("--jit", action="store_true", help="compile with XLA")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--peers", action="store_true", help="KerasHub and transformers too")
+    parser.add_argument("--memory", action="store_true", help="peak memory too")
+    parser.add_argument("--json", type=Path, help="file for the ratios")
+    parser.add_argument("--only", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.only:
+        only(options.only, options)
+        return
+    if keras.backend.backend() == "tensorflow":
+        print(timing.machine())
+    ratios = {}
+    for sizes in options.sizes.split(","):
+        ratios |= compare(sizes, options)
+        if options.memory:
+            peak_memory(sizes, options)
+    if options.json:
+        options.json.write_text(json.dumps(ratios, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

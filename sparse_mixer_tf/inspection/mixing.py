@@ -1,0 +1,43 @@
+"""The matrices by which mixing sublayers have learned to mix the sequence."""
+
+import numpy as np
+from keras import ops
+
+from sparse_mixer_tf.layers import CirculantMixing, LinearMixing, ToeplitzMixing
+from sparse_mixer_tf.layers.structured_matrices import circulant_matrix, toeplitz_matrix
+
+
+def sequence_matrices(backbone) -> dict[str, np.ndarray]:
+    """By name of the sublayer, in order: row i says what position i takes from each position.
+
+    Returns:
+        float32 [seq, seq] each; Fourier and Hartley mixing have learned nothing and are left out.
+    """
+    found = {}
+    for sublayer in backbone.sublayers:
+        matrix = _matrix(sublayer.inner)
+        if matrix is not None:
+            found[sublayer.name] = ops.convert_to_numpy(ops.cast(matrix, "float32"))
+    return found
+
+
+def reach(matrix: np.ndarray) -> np.ndarray:
+    """Mean size of the weights at each offset, float32 [2 seq - 1].
+
+    Offset 0, the position itself, is in the middle; before it what a position takes from earlier
+    ones, behind it what it takes from later ones.
+    """
+    seq = len(matrix)
+    offset = (np.arange(seq) - np.arange(seq)[:, None] + seq - 1).ravel()
+    sums = np.bincount(offset, np.abs(matrix).ravel(), 2 * seq - 1)
+    return (sums / np.bincount(offset, minlength=2 * seq - 1)).astype(np.float32)
+
+
+def _matrix(layer):
+    if isinstance(layer, LinearMixing):
+        return ops.convert_to_tensor(layer.input_kernel)
+    if isinstance(layer, CirculantMixing):
+        return circulant_matrix(ops.convert_to_tensor(layer.input_kernel))
+    if isinstance(layer, ToeplitzMixing):
+        return toeplitz_matrix(ops.convert_to_tensor(layer.input_kernel))
+    return None

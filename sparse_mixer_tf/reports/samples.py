@@ -1,0 +1,56 @@
+"""What the model said about a few held-out examples."""
+
+from html import escape
+
+from sparse_mixer_tf.reports import elements
+from sparse_mixer_tf.reports.elements import Section
+from sparse_mixer_tf.reports.run_log import RunLog
+
+_WORD_BEGINS = "\u2581"
+
+
+def sections(log: RunLog) -> list[Section]:
+    """Masked words filled in, or texts continued; nothing for other runs."""
+    found = []
+    fills = [sample for sample in log.samples if "predictions" in sample]
+    if fills:
+        text = "What stood at each mask, and the three words that the model finds likeliest."
+        found.append(Section("Sample fills", text, elements.grid(map(_filled, fills))))
+    continued = [sample for sample in log.samples if "continuation" in sample]
+    if continued:
+        text = "The prompt is pale; what follows the model wrote, drawing each symbol by chance."
+        found.append(Section("Continued text", text, elements.grid(map(_continued, continued))))
+    return found
+
+
+def _filled(sample: dict) -> str:
+    """A masked sentence, and under it what stood at each mask beside what the model proposes."""
+    rows = [
+        (escape(_word(prediction["truth"])), _proposals(prediction["truth"], prediction["top"]))
+        for prediction in sample["predictions"]
+    ]
+    return f"<blockquote>{escape(sample['text'])}</blockquote>" + elements.table(
+        rows, ("truth", "the model's words")
+    )
+
+
+def _continued(sample: dict) -> str:
+    return (
+        f'<blockquote style="white-space: pre-wrap"><span class="soft">{escape(sample["prompt"])}'
+        f"</span>{escape(sample['continuation'])}</blockquote>"
+    )
+
+
+def _proposals(truth: str, top: list) -> str:
+    return " · ".join(
+        f'<span class="{"right" if piece == truth else "other"}">{escape(_word(piece))}</span> '
+        f'<span class="soft">{probability:.0%}</span>'
+        for piece, probability in top
+    )
+
+
+def _word(piece: str) -> str:
+    """A piece as a person reads it: `cat`, and `…ing` inside of a word."""
+    if piece.startswith(_WORD_BEGINS):
+        return piece.replace(_WORD_BEGINS, " ").strip() or "space"
+    return f"…{piece}" if piece[:1].isalnum() else piece

@@ -1,0 +1,54 @@
+"""What is to be known of a served model, as plain data: for programs that ask it, and its card."""
+
+from pipelines.classification import segment_names
+from sparse_mixer_tf.serving.classifier import segment_inputs
+from sparse_mixer_tf.serving.served_model import ServedModel
+
+
+def model_facts(task, step: int) -> dict:
+    """What answers depend on: task, labels, inputs for texts, fingerprints.
+
+    Args:
+        task: restored.
+        step: of its weights.
+    """
+    data, facts = task.data_settings, {"task": task.settings.task, "step": step}
+    if task.settings.task == "classify":
+        facts["labels"] = list(task.labels)
+        facts["segments"] = segment_inputs(segment_names(data))
+    else:
+        facts["segments"] = {"text": "text"}
+    if task.settings.task == "causal_lm":
+        facts["tokenizer"] = data.tokenizer
+    else:
+        facts["max_seq_length"] = data.max_seq_length
+    return facts | {
+        "vocabulary": task.vocabulary_file.rpartition("/")[2],
+        "vocabulary_size": task.vocabulary.size,
+        "vocabulary_fingerprint": task.facts["vocabulary_fingerprint"],
+        "data_fingerprint": task.facts["data_fingerprint"],
+        "dataset": data.dataset,
+    }
+
+
+def signature_facts(served: ServedModel) -> dict:
+    """Of every signature the inputs and outputs: dtype, shape, and what they mean."""
+    found = {}
+    for name, signature in served.explained_signatures.items():
+        explained, outputs = signature.explained, served.concrete(name).structured_outputs
+        found[name] = {
+            "inputs": {key: _field(spec) for key, spec in signature.inputs.items()},
+            "outputs": {key: _field(outputs[key]) for key in explained if key in outputs},
+        }
+        for side in found[name].values():
+            for key, field in side.items():
+                field["about"] = explained[key]
+                if key in signature.per_request:
+                    field["shape"] = "[] or [batch]"
+    return found
+
+
+def _field(spec) -> dict:
+    sizes = ["batch", *spec.shape[1:]] if spec.shape.rank else []
+    shown = ", ".join("any" if size is None else str(size) for size in sizes)
+    return {"dtype": spec.dtype.name, "shape": f"[{shown}]"}

@@ -1,0 +1,87 @@
+"""Bytes, characters and words to ids and back inside the graph, as `pipelines.symbols` does it."""
+
+import numpy as np
+import tensorflow as tf
+
+from pipelines.symbols import END_OF_LINE, Symbols
+from sparse_mixer_tf.serving.ragged_rows import lengths
+
+# What Python calls white space and TensorFlow does not.
+_WHITE_SPACE = "[\x1c-\x1f\x85\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
+
+
+class SymbolCodec:
+    """A closed vocabulary inside a graph; symbols that it lacks are left out, and counted.
+
+    Args:
+        symbols: the vocabulary.
+
+    Attributes:
+        size: of the vocabulary.
+        resources: what must be tracked by what is saved.
+        shown: string [size], each symbol as text.
+        first_id: what an empty text is continued from: the end of a line, if there is one.
+    """
+
+    def __init__(self, symbols: Symbols):
+        self.size, self._tokenizer, self.resources = symbols.size, symbols.tokenizer, []
+        listed = symbols.symbols
+        line_end = {"byte": 10, "character": "\n", "word": END_OF_LINE}[symbols.tokenizer]
+        self.first_id = listed.index(line_end) if line_end in listed else 0
+        if symbols.tokenizer == "byte":
+            self.shown = tf.constant([bytes([value]) for value in listed])
+            self._id_of_byte = np.full(256, -1, np.int32)
+            self._id_of_byte[listed] = np.arange(symbols.size)
+        elif symbols.tokenizer == "character":
+            self.shown = tf.constant([s.encode("utf-8", "replace") for s in listed])
+            codes = np.array([ord(symbol) for symbol in listed], np.int32)
+            self._ids_by_code = np.argsort(codes).astype(np.int32)
+            self._codes = codes[self._ids_by_code]
+        else:
+            spelled = ["\n" if word == END_OF_LINE else word for word in listed]
+            self.shown = tf.constant(spelled)
+            entries = tf.lookup.KeyValueTensorInitializer(
+                tf.constant(listed), tf.range(symbols.size)
+            )
+            self._table = tf.lookup.StaticHashTable(entries, default_value=-1)
+            self.resources = [self._table]
+
+    def encode(self, text: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
+        """The ids of texts, ragged int32 [batch, None], and how many symbols were left out."""
+        ids = {"byte": self._bytes, "character": self._characters, "word": self._words}[
+            self._tokenizer
+        ](text)
+        known = tf.ragged.boolean_mask(ids, ids >= 0)
+        return known, lengths(ids) - lengths(known)
+
+    def decode(self, ids: tf.RaggedTensor, before: tf.Tensor) -> tf.Tensor:
+        """The text of ids, string [batch]; bytes that are no UTF-8 become replacement characters.
+
+        Args:
+            ids: int32 [batch, None].
+            before: string [batch], the text before each; makes no difference here.
+        """
+        symbols = tf.ragged.map_flat_values(lambda flat: tf.gather(self.shown, flat), ids)
+        if self._tokenizer == "word":
+            joined = tf.strings.reduce_join(symbols, axis=-1, separator=" ")
+            return tf.strings.regex_replace(joined, " ?\n ?", "\n")
+        joined = tf.strings.reduce_join(symbols, axis=-1)
+        return tf.strings.unicode_transcode(joined, "UTF-8", "UTF-8", errors="replace")
+
+    def _bytes(self, text):
+        split = tf.strings.bytes_split(text)
+        values = tf.cast(tf.reshape(tf.io.decode_raw(split.flat_values, tf.uint8), [-1]), tf.int32)
+        return split.with_flat_values(tf.gather(self._id_of_byte, values))
+
+    def _characters(self, text):
+        decoded = tf.strings.unicode_decode(text, "UTF-8", errors="replace")
+        values = decoded.flat_values
+        place = tf.minimum(tf.searchsorted(self._codes, values), self.size - 1)
+        is_known = tf.equal(tf.gather(self._codes, place), values)
+        return decoded.with_flat_values(tf.where(is_known, tf.gather(self._ids_by_code, place), -1))
+
+    def _words(self, text):
+        text = tf.strings.regex_replace(text, "\r\n?", "\n")
+        text = tf.strings.regex_replace(text, "\n", f" {END_OF_LINE} ")
+        words = tf.strings.split(tf.strings.regex_replace(text, _WHITE_SPACE, " "))
+        return tf.ragged.map_flat_values(self._table.lookup, words)

@@ -1,0 +1,167 @@
+"""Checkpoints of the published models give their outputs."""
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from sparse_mixer_tf.conversion import flax_checkpoint, flax_model
+from sparse_mixer_tf.conversion.keras_models import build
+from sparse_mixer_tf.models import (
+    SparseMixerBackbone,
+    SparseMixerMaskedLM,
+    SparseMixerTextClassifier,
+)
+from sparse_mixer_tf.settings import SettingsError
+from tests.conftest import SHARED
+from tests.conversion.flax_writer import parameters_of, write_checkpoint
+from tests.models.flax_parameters import ROUTERS, inputs_of, read_arrays, read_config
+
+FIXTURES = SHARED / "fixtures/sparse_mixers"
+RUNS = sorted(path.name for path in FIXTURES.glob("*.npz") if "pretrain" in path.name)
+RUNS += sorted(path.name for path in FIXTURES.glob("classify_*.npz"))
+WITH_EXPERTS = [name for name in RUNS if "sparse_mixer" in name or "_tc_" in name]
+
+
+class Published:
+    """A reference run and what its configuration tells that a checkpoint does not."""
+
+    def __init__(self, name: str):
+        self.config, self.arrays = read_config(FIXTURES / name), read_arrays(FIXTURES / name)
+        self.inputs = inputs_of(self.arrays, self.config)
+        self.parameters = parameters_of(self.arrays)
+        self.mixing = {"F_NET": "r", "H_NET": "h"}.get(self.config["model_arch"])
+        router, dispatch = ROUTERS[self.config["dispatch_algorithm"]]
+        self.untold = {
+            "router": router,
+            "dispatch": dispatch,
+            "num_selected_experts": self.config["num_selected_experts"],
+            "batch_prioritized_routing": self.config["batch_prioritized_routing"],
+            "max_group_size": self.config["max_group_size"],
+        }
+
+    def read(self, path):
+        return flax_model.read(path, self.untold, self.mixing)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_the_preset_of_a_checkpoint_gives_the_published_outputs(tmp_path, write_preset, name):
+    run = Published(name)
+    layout = {"processes": 2, "devices": 2} if name in WITH_EXPERTS else {}
+    model = run.read(write_checkpoint(tmp_path / "published", run.parameters, **layout))
+    assert model.step == 30
+    preset = str(write_preset(model))
+    if name.startswith("classify"):
+        outputs = {"logits": SparseMixerTextClassifier.from_preset(preset)(run.inputs)}
+    else:
+        assert model.pair_objective == "order"
+        inputs = {key: value for key, value in run.inputs.items() if key != "mask_positions"}
+        outputs = SparseMixerBackbone.from_preset(preset)(inputs)
+    # Routing in bfloat16 sends some tokens elsewhere; see test_published_models.
+    for output, value in outputs.items() if "bf16" not in name else ():
+        np.testing.assert_allclose(value, run.arrays[f"out/{output}"], rtol=1e-5, atol=1e-5)
+
+
+def test_heads_come_along(shared, tmp_path, write_preset):
+    run = Published("pretrain_sparse_mixer_f32.npz")
+    model = run.read(write_checkpoint(tmp_path / "published", run.parameters))
+    logits = SparseMixerMaskedLM.from_preset(str(write_preset(model)))(run.inputs)
+    outputs = build(model)(run.inputs)
+    np.testing.assert_array_equal(logits, outputs["mlm_logits"])
+    weights = run.arrays["in/masked_lm_weights"]
+    picked = np.take_along_axis(
+        np.log(np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)),
+        run.arrays["in/masked_lm_labels"][..., None],
+        axis=-1,
+    )[..., 0]
+    np.testing.assert_allclose(-(picked * weights).sum(), run.arrays["m/masked_lm_loss"], rtol=1e-5)
+    order = outputs["order_logits"]
+    labels = run.arrays["in/next_sentence_labels"].ravel()
+    shares = np.exp(order) / np.exp(order).sum(-1, keepdims=True)
+    loss = -np.log(shares[np.arange(len(labels)), labels]).sum()
+    np.testing.assert_allclose(loss, run.arrays["m/next_sentence_loss"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("layout", [(1, 1), (1, 4), (4, 1), (2, 2)])
+def test_experts_come_together_from_every_process_and_device(shared, tmp_path, layout):
+    parameters = Published(WITH_EXPERTS[0]).parameters
+    path = write_checkpoint(tmp_path, parameters, processes=layout[0], devices=layout[1])
+    again = flax_checkpoint.read(path).parameters
+    assert again.keys() == parameters.keys()
+    for name, array in parameters.items():
+        np.testing.assert_array_equal(again[name], array, err_msg=name)
+
+
+def test_the_newest_step_of_a_folder_is_found(shared, tmp_path):
+    parameters = Published("pretrain_bert.npz").parameters
+    for step in (9, 1000, 30):
+        write_checkpoint(tmp_path, parameters, step=step)
+    assert flax_checkpoint.find(tmp_path).name == "replicated_checkpoint_1000"
+    named = tmp_path / "replicated_checkpoint_9"
+    assert flax_checkpoint.find(named) == named
+    assert flax_checkpoint.find(tmp_path / "other") is None
+
+
+def test_halves_become_float32(shared, tmp_path):
+    run = Published("pretrain_bert.npz")
+    halves = {name: a.astype(ml_dtypes.bfloat16) for name, a in run.parameters.items()}
+    model = run.read(write_checkpoint(tmp_path, halves))
+    assert {array.dtype.name for array in model.weights.values()} == {"float32"}
+
+
+BIAS = np.zeros(5, "float32")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("encoder/pooler/bias", None, "lacks what becomes pooler/projection/bias"),
+        ("encoder/pooler/kernel", None, "lacks encoder/pooler/kernel"),
+        (
+            "encoder/feed_forward_3/output/kernel",
+            None,
+            "lacks .* sublayer_07_f/feed_forward/output",
+        ),
+        ("encoder/embedder/type/embedding", None, "lacks encoder/embedder/type/embedding"),
+        ("encoder/embedder/extra/bias", BIAS, "has encoder/embedder/extra/bias too much"),
+        ("encoder/other/bias", BIAS, "encoder/other/bias, of shape .* is no parameter"),
+        ("decoder/bias", BIAS, "decoder/bias, of shape .* is no parameter"),
+        ("encoder/encoder_1/third_layer_norm/bias", BIAS, "is there twice"),
+        ("encoder/encoder_9/output_layer_norm/bias", BIAS, "has layers .*; expected 0, 1, 2"),
+        ("encoder/linear_transform_1/hidden_kernel", BIAS, "layer 1 is made of"),
+        ("encoder/pooler/bias", BIAS, r"encoder/pooler/bias becomes .* \(5,\).* make it \(8,\)"),
+        ("encoder/embedder/word/embedding", BIAS, r"word/embedding has shape \(5,\)"),
+        ("encoder/pooler/bias", BIAS.astype("int32"), "has dtype int32; expected floats"),
+        ("encoder/pooler/bias", "text", "encoder/pooler/bias is no array"),
+        ("classification/output_bias", None, "lacks what becomes order_head/bias"),
+    ],
+)
+def test_what_is_not_of_a_published_model_is_named(shared, tmp_path, name, value, problem):
+    run = Published("pretrain_bert.npz")
+    parameters = {k: v for k, v in (run.parameters | {name: value}).items() if v is not None}
+    path = write_checkpoint(tmp_path, parameters)
+    with pytest.raises(SettingsError, match=problem) as error:
+        build(run.read(path))
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_shard_is_named(shared, tmp_path):
+    run = Published(WITH_EXPERTS[0])
+    path = write_checkpoint(tmp_path, run.parameters, processes=2)
+    (tmp_path / "shard-00001-of-00002_checkpoint_30").unlink()
+    with pytest.raises(SettingsError, match="shard-00001-of-00002_checkpoint_30 is missing"):
+        run.read(path)
+    (tmp_path / "shard-00000-of-00002_checkpoint_30").unlink()
+    with pytest.raises(SettingsError, match="beside it are no shards"):
+        run.read(path)
+
+
+def test_layers_without_weights_must_be_told(shared, tmp_path):
+    run = Published("pretrain_fnet.npz")
+    path = write_checkpoint(tmp_path, run.parameters)
+    with pytest.raises(SettingsError, match="layers 0, 1, 2, 3 mix tokens .* --mixing=r, Fourier"):
+        flax_model.read(path, {})
+    assert flax_model.read(path, {}, "h").settings.architecture == "4*(hf)sfsf"
+    other = Published("pretrain_bert.npz")
+    path = write_checkpoint(tmp_path / "bert", other.parameters)
+    with pytest.raises(SettingsError, match="--mixing=r: all layers of .* say themselves"):
+        flax_model.read(path, {}, "r")

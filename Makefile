@@ -35,7 +35,7 @@ $(VENV)/.installed: requirements.txt
 	$(PIP) -r requirements.txt
 	touch $@
 
-$(VENV)/.installed-dev: requirements.txt requirements-dev.txt
+$(VENV)/.installed-dev: requirements.txt requirements-tpu-compile.txt requirements-dev.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --upgrade pip  # an old pip resolves these for minutes
 	$(PIP) -r requirements-dev.txt

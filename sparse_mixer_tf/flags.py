@@ -15,6 +15,12 @@ FLAGS = flags.FLAGS
 SECTIONS = (settings.ModelSettings, settings.TrainingSettings, settings.RunSettings)
 
 flags.DEFINE_string("workdir", None, "Folder of the run: started there, or continued.")
+flags.register_validator(
+    "workdir",
+    lambda folder: folder is None or "://" not in folder,
+    message="a run lives in a folder of this machine, which makes files whole by renaming them; "
+    "configs/tpu/on_host.sh copies one to a bucket while it grows",
+)
 flags.DEFINE_string(
     "preset", None, f"Architecture and sizes by name: {', '.join(presets.PRESETS)}."
 )

@@ -112,19 +112,7 @@ def train() -> int:
     # The model, and everything that a checkpoint holds.
     with strategy.scope():
         task.build()
-        optimizer = optimizers.make_optimizer(
-            training.optimizer,
-            optimizers.WarmupDecay(
-                training.learning_rate,
-                training.warmup_steps,
-                training.train_steps,
-                training.learning_rate_decay,
-            ),
-            training.weight_decay,
-            training.decay_all_weights,
-            training.momentum,
-            training.max_tensor_norm,
-        )
+        optimizer = optimizers.scheduled_optimizer(training)
         optimizer.build(task.model.trainable_variables)
         history = new_history()
     memory = carried_memory(task.initial_memory, training.train_batch_size, strategy)

@@ -74,6 +74,12 @@ MAY_IMPORT = {
         "sparse_mixer_tf.models",
         "sparse_mixer_tf.settings",
     },
+    "sparse_mixer_tf.tpu": {
+        "sparse_mixer_tf.optimizers",
+        "sparse_mixer_tf.settings",
+        "sparse_mixer_tf.tasks",
+        "sparse_mixer_tf.training",
+    },
     "pipelines": set(),
 }
 

@@ -150,7 +150,8 @@ def train() -> int:
 
     # One step, compiled the way that is faster here; a run keeps the choice it began with.
     def batches(index: int):
-        return distributed(task.train_stream(index), strategy, cluster)
+        here = task.train_stream(index, host_index=cluster.index, num_hosts=cluster.size)
+        return distributed(here, strategy, cluster)
 
     def make_step(jit_compile: bool) -> TrainStep:
         return TrainStep(
@@ -185,7 +186,9 @@ def train() -> int:
         workdirs.write_atomically(workdir / task.vocabulary_file, task.vocabulary.model_bytes)
 
     # Held-out scores, with a few real examples.
-    held_out = task.evaluation_stream(run.eval_steps)
+    held_out = task.evaluation_stream(
+        run.eval_steps, host_index=cluster.index, num_hosts=cluster.size
+    )
     train_step_at = _for_each_choice(task, lambda: make_step(facts["jit_compile"]))
     evaluation_step_at = _for_each_choice(
         task,

@@ -154,7 +154,7 @@ class LanguageModel(Task):
             self.model.generate_function = None
         return spans, selected
 
-    def train_stream(self, start_step: int):
+    def train_stream(self, start_step: int, host_index: int = 0, num_hosts: int = 1):
         """See `Task`."""
         return streams.train_stream(
             self._corpus,
@@ -162,9 +162,17 @@ class LanguageModel(Task):
             self.settings.train_batch_size,
             self.settings.seed,
             start_step=start_step,
+            host_index=host_index,
+            num_hosts=num_hosts,
         )
 
-    def evaluation_stream(self, num_batches: int | None, splits: tuple[str, ...] = ()):
+    def evaluation_stream(
+        self,
+        num_batches: int | None,
+        splits: tuple[str, ...] = (),
+        host_index: int = 0,
+        num_hosts: int = 1,
+    ):
         """One split from its beginning; the validation split by default."""
         if len(splits) > 1 or splits and splits[0] not in self._corpus.splits:
             raise InputError(
@@ -182,6 +190,8 @@ class LanguageModel(Task):
             self._split,
             self.settings.eval_batch_size,
             num_batches=num_batches,
+            host_index=host_index,
+            num_hosts=num_hosts,
         )
 
     def normalizers(self, batch: dict) -> dict:

@@ -325,6 +325,12 @@ class RunSettings(Checked):
         "it, or go back to the last checkpoint and on with the batches after it.",
         ("off", "skip", "rollback"),
     )
+    watch_maintenance: str = setting(
+        "auto",
+        "Stop with a checkpoint when the metadata server of a Google Cloud machine announces that "
+        "it is preempted or stopped for maintenance; auto watches under --strategy=tpu.",
+        ("auto", "true", "false"),
+    )
     max_skips_in_a_row: int = setting(
         10, "Stop when more updates in a row than this were skipped.", least=0
     )

@@ -5,6 +5,8 @@ python -m sparse_mixer_tf.train --flagfile=configs/quickstart.flags --workdir=ru
 
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -24,6 +26,7 @@ from sparse_mixer_tf.training.distributed_input import distributed
 from sparse_mixer_tf.training.evaluation import evaluation_sums
 from sparse_mixer_tf.training.health import new_history
 from sparse_mixer_tf.training.loop import Loop
+from sparse_mixer_tf.training.maintenance import MaintenanceWatch
 from sparse_mixer_tf.training.memory import carried_memory
 from sparse_mixer_tf.training.saver import Saver
 from sparse_mixer_tf.training.step import EvaluationStep, TrainStep
@@ -204,6 +207,8 @@ def train() -> int:
         say("\n".join(task.sample_lines(samples[:2])))
         return task.summary(sums), samples
 
+    on_tpu = isinstance(strategy, tf.distribute.TPUStrategy)
+    watched = run.watch_maintenance == "true" or (run.watch_maintenance == "auto" and on_tpu)
     complete = Loop(
         workdir=workdir,
         settings=run,
@@ -220,6 +225,7 @@ def train() -> int:
         better=task.better,
         patience=training.early_stopping_patience,
         agree=agreement.any,
+        listen=partial(MaintenanceWatch, say=say) if watched else nullcontext,
         say=say,
     ).run()
     if not complete:

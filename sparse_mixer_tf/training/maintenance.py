@@ -6,6 +6,7 @@ metadata" and "Monitor host maintenance" in the documentation of Compute Engine;
 `PreemptionCheckpointHandler` reads the first value alone.
 """
 
+import http.client
 import os
 import threading
 import urllib.request
@@ -26,7 +27,7 @@ def notice() -> str | None:
     """What the metadata server announces, as `preempted=TRUE`; None if the machine stays.
 
     Raises:
-        OSError: there is no such server, or it does not answer in time.
+        OSError, http.client.HTTPException: no such server, or it does not answer in time.
     """
     address = os.environ.get(_ADDRESS_VARIABLE, _ADDRESS)
     for name, taken_away in NOTICES.items():
@@ -68,7 +69,7 @@ class MaintenanceWatch:
             try:
                 announced = notice()
                 answered = True
-            except OSError as error:
+            except (OSError, http.client.HTTPException) as error:
                 if not answered:
                     self._say(f"maintenance notices are not watched: no metadata server ({error})")
                     return
@@ -88,4 +89,4 @@ class MaintenanceWatch:
 
     def __exit__(self, *_):
         self._over.set()
-        self._thread.join()
+        self._thread.join(_TIMEOUT_SECONDS)

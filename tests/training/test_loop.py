@@ -1,5 +1,6 @@
 import itertools
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ class Run:
         defaults = {"eval_every": 2, "checkpoint_every": 100, "log_every": 1}
         self.settings = RunSettings(**defaults | settings)
 
-    def train(self, steps=12, patience=None, agree=bool) -> bool:
+    def train(self, steps=12, patience=None, agree=bool, listen=nullcontext) -> bool:
         return Loop(
             workdir=self.workdir,
             settings=self.settings,
@@ -54,6 +55,7 @@ class Run:
             better="error",
             patience=patience,
             agree=agree,
+            listen=listen,
             say=self.said.append,
         ).run()
 

@@ -1,10 +1,10 @@
 """The scores of finished runs, read from what they logged: no model, no data."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from sparse_mixer_tf.reports.run_log import read_json_lines
 from sparse_mixer_tf.training.checkpoint import Checkpoints
 from sparse_mixer_tf.training.workdir import SETTINGS, read_settings
 
@@ -74,12 +74,8 @@ def result(workdir: Path) -> Result | None:
     best, latest = checkpoints.best(), checkpoints.latest_manifest()
     if best is None:
         return None
-    for line in (workdir / "metrics.jsonl").read_text("utf-8").splitlines():
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if record["step"] == best["step"] and record["split"] == "validation":
+    for record in read_json_lines(workdir / "metrics.jsonl"):
+        if record["step"] == best["step"] and record.get("split") == "validation":
             return Result(
                 workdir=workdir,
                 dataset=settings["data"]["dataset"],

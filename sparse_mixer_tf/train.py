@@ -72,8 +72,11 @@ def train() -> int:
         raise SettingsError("--init_checkpoint and --fork_from both start a run; give one")
     before, extended = _earlier_start(workdir, asked, training)
     if before is not None:
-        latest = Checkpoints(workdir / "checkpoints", {}).latest_manifest()
-        if latest and latest.get("complete") and not extended:
+        there = Checkpoints(workdir / "checkpoints", {})
+        latest = there.latest_manifest()
+        is_complete = latest and latest.get("complete") and not extended
+        # A damaged last checkpoint is made again from the one before it.
+        if is_complete and there.is_whole(latest["step"]):
             print(f"{workdir} is complete: {latest['step']:,} of {latest['of_steps']:,} steps")
             print(reports.console_summary(workdir))
             return command_line.DONE

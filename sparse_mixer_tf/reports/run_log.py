@@ -124,12 +124,13 @@ def read(workdir: Path) -> RunLog:
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
     """All whole lines of a file; a killed run may have left its last line half written."""
     records = []
-    for line in path.read_text("utf-8", errors="replace").splitlines():
+    # Not splitlines(): a line separator inside of a text ends no line.
+    for line in path.read_text("utf-8", errors="replace").split("\n"):
         try:
             records.append(json.loads(line))
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             continue
-    return [record for record in records if isinstance(record, dict) and "step" in record]
+    return [r for r in records if isinstance(r, dict) and isinstance(r.get("step"), int)]
 
 
 def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:

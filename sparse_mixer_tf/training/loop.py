@@ -62,7 +62,8 @@ class Loop:
         """
         self._stopwatch = stopwatch = Stopwatch()
         self._begin(self.start)
-        self._best = self.saver.checkpoints.best()
+        # One of a later step is damaged, and comes again.
+        self._best = self.saver.checkpoints.best(self.start["step"])
         self._trained, self._steps_timed = 0.0, 0
         first = step = self._step
         complete = stopping = step >= self.train_steps

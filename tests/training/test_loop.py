@@ -97,6 +97,19 @@ def test_a_run_that_continues_stops_where_the_undisturbed_one_did(tmp_path):
     assert run.train(patience=2) and run.checkpoints.latest_manifest()["step"] == 8
 
 
+def test_a_damaged_best_checkpoint_is_made_again(tmp_path):
+    # Saved because they are the best, and for no other reason.
+    Run(tmp_path, SCORES).train(steps=6)
+    run = Run(tmp_path, SCORES)
+    state = tmp_path / "checkpoints/00000004/state.safetensors"
+    whole = state.read_bytes()
+    (tmp_path / "checkpoints/00000006").rename(tmp_path / "gone")
+    state.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert run.train(steps=6)
+    assert state.read_bytes() == whole
+    assert run.checkpoints.best()["step"] == 4
+
+
 def test_a_run_that_is_at_its_end_trains_no_step(tmp_path):
     Run(tmp_path).train(steps=6)
     run = Run(tmp_path)

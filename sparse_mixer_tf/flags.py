@@ -15,6 +15,11 @@ FLAGS = flags.FLAGS
 SECTIONS = (settings.ModelSettings, settings.TrainingSettings, settings.RunSettings)
 
 flags.DEFINE_string("workdir", None, "Folder of the run: started there, or continued.")
+flags.register_validator(
+    "workdir",
+    lambda workdir: "://" not in (workdir or ""),
+    "is not a folder of this machine; mount the bucket (gcsfuse) and give the folder it appears in",
+)
 flags.DEFINE_string(
     "preset", None, f"Architecture and sizes by name: {', '.join(presets.PRESETS)}."
 )
@@ -135,7 +140,8 @@ def _start() -> dict:
         raise settings.SettingsError(
             f"--init_checkpoint={FLAGS.init_checkpoint} is not the workdir of a run"
         )
-    return facts["model"] | {"max_seq_length": facts["data"]["max_seq_length"]}
+    length = facts["data"].get("max_seq_length")
+    return facts["model"] | ({} if length is None else {"max_seq_length": length})
 
 
 def _preset() -> dict:

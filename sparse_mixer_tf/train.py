@@ -39,7 +39,8 @@ FLAGS = flags.FLAGS
 def main() -> int:
     try:
         return train()
-    except (CheckpointError, TrainingStopped) as error:
+    # What a file system still refuses after some attempts names the file itself.
+    except (CheckpointError, TrainingStopped, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return command_line.FAILED
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError) as error:
@@ -250,6 +251,11 @@ def _earlier_start(
     before = workdirs.read_settings(workdir)
     if before is None:
         return None, False
+    if "jit_compile" not in before:
+        raise SettingsError(
+            f"{workdir / workdirs.SETTINGS} does not say how the run was compiled, so it is none "
+            f"to continue; start a new one from its weights with --init_checkpoint={workdir}"
+        )
     # A setting that is newer than the run has its default.
     before["model"] = ModelSettings.from_json(before["model"]).to_json()
     extended = before["training"] != asked["training"] and training.extends(

@@ -108,13 +108,17 @@ def read(workdir: Path) -> RunLog:
         raise SettingsError(
             f"{workdir} has no metrics to report on yet; {metrics} gets a line with --log_every"
         )
-    settings = workdir / "settings.json"
+    settings = Path(workdir) / "settings.json"
+    try:
+        known = json.loads(settings.read_text("utf-8")) if settings.is_file() else {}
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"{settings} cannot be read: {error}") from None
     samples = workdir / "samples.jsonl"
     evaluations = read_json_lines(samples) if samples.is_file() else []
     return RunLog(
         train=_by_step(records, "train"),
         validation=_by_step(records, "validation"),
-        settings=flatten(json.loads(settings.read_text("utf-8"))) if settings.is_file() else {},
+        settings=flatten(known) if isinstance(known, dict) else {},
         samples=max(evaluations, key=lambda record: record["step"])["samples"]
         if evaluations
         else [],

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from pipelines import causal_lm as streams
+from pipelines import vocabulary
 from pipelines.corpus import Corpus, open_corpus, read_vocabulary
 from pipelines.errors import InputError
 from pipelines.ngram import ngram_bits_per_symbol
@@ -63,7 +64,7 @@ class LanguageModel(Task):
 
     def read_vocabulary(self, path: Path):
         """See `Task`."""
-        return read_vocabulary(path.read_bytes())
+        return read_vocabulary(vocabulary.read_bytes(path))
 
     def open_data(self, settings: DataSettings | None = None) -> None:
         """See `Task`; the text is tokenised where it has not been."""

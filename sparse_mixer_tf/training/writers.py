@@ -2,11 +2,14 @@
 
 import json
 import os
+from functools import partial
 from numbers import Number
 from pathlib import Path
 
 import tensorflow as tf
 from absl import logging
+
+from sparse_mixer_tf.training.retries import with_retries
 
 
 class MetricsWriter:
@@ -23,7 +26,8 @@ class MetricsWriter:
         self._boards, self._unwritten = {}, {}
         if writes:
             for name in ("metrics.jsonl", "samples.jsonl"):
-                _drop_after(self.workdir / name, from_step)
+                path = self.workdir / name
+                with_retries(partial(_drop_after, path, from_step), f"shortening {path}")
 
     def write(self, step: int, split: str, values: dict) -> None:
         """Writes numbers, and lists or dicts of numbers, of one step.

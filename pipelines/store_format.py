@@ -78,7 +78,7 @@ def read_manifest(folder: Path) -> dict:
             f"{folder} is no token store: it has no {MANIFEST}; make one with "
             f"python -m pipelines.prepare --dataset=… --output={folder}"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"{folder / MANIFEST} cannot be read ({error}); prepare it again"
         ) from None

@@ -68,7 +68,9 @@ class Symbols:
         try:
             content = json.loads(model_bytes)
             tokenizer, symbols = content["tokenizer"], content["symbols"]
-        except (ValueError, KeyError, TypeError):
+            if not _are_symbols(tokenizer, symbols):
+                raise ValueError(tokenizer)
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise InputError(
                 "the vocabulary is not one of bytes, characters or words; use the one its run wrote"
             ) from None
@@ -113,6 +115,17 @@ class Symbols:
             f"the text has {', '.join(shown)}{more}, not among the {self.size} symbols that the "
             f"model was trained on (--tokenizer={self.tokenizer}); leave them out or replace them"
         )
+
+
+def _are_symbols(tokenizer: str, symbols: list) -> bool:
+    if tokenizer not in TOKENIZERS or not isinstance(symbols, list) or not symbols:
+        return False
+    if tokenizer == "byte":
+        fit = all(type(symbol) is int and 0 <= symbol < 256 for symbol in symbols)
+    else:
+        longest = 1 if tokenizer == "character" else None
+        fit = all(isinstance(s, str) and s and len(s) <= (longest or len(s)) for s in symbols)
+    return fit and len(set(symbols)) == len(symbols)
 
 
 class SymbolCollector:

@@ -20,6 +20,10 @@ SPECIAL_PIECES = {
 }
 
 
+# Vocabularies of a million pieces or words take a tenth of it.
+_LARGEST_BYTES = 2**28
+
+
 class Vocabulary:
     """A SentencePiece model with [CLS], [SEP], [MASK], padding and unknown pieces.
 
@@ -39,6 +43,8 @@ class Vocabulary:
             InputError: not a SentencePiece model, or a special piece is missing.
         """
         try:
+            if not model_bytes:
+                raise RuntimeError("the processor takes nothing for no model yet")
             self._processor = sentencepiece.SentencePieceProcessor(model_proto=model_bytes)
         except RuntimeError:
             raise InputError(
@@ -128,10 +134,26 @@ def load(path: str | Path) -> Vocabulary:
     Raises:
         InputError: no such file, not a model, or a special piece is missing.
     """
+    return Vocabulary(read_bytes(path), str(path))
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """Reads a file that should be a vocabulary, not necessarily one of SentencePiece.
+
+    Raises:
+        InputError: no such file, or one that is far too large.
+    """
     try:
-        model_bytes = Path(path).read_bytes()
+        with open(path, "rb") as file:
+            content = file.read(_LARGEST_BYTES + 1)
     except OSError as error:
         raise InputError(
-            f"--vocab_filepath={path}: {error.strerror}; give a SentencePiece .model file"
+            f"--vocab_filepath={path}: {error.strerror}; give a SentencePiece .model file, or the "
+            "vocabulary that a run wrote"
         ) from None
-    return Vocabulary(model_bytes, str(path))
+    if len(content) > _LARGEST_BYTES:
+        raise InputError(
+            f"--vocab_filepath={path} has more than {_LARGEST_BYTES / 2**20:,.0f} MiB and cannot "
+            "be a vocabulary; give a SentencePiece .model file, or the vocabulary that a run wrote"
+        )
+    return content

@@ -25,6 +25,10 @@ def _parse(argv: Sequence[str], names: str | None) -> list[str]:
         _exit(str(error).removeprefix("ERROR:: ").replace("\n", " "))
     except OSError as error:
         _exit(f"--flagfile={error.filename}: {error.strerror}")
+    except UnicodeDecodeError as error:
+        _exit(f"--flagfile is not text ({error}); give a file with one flag a line")
+    except RecursionError:
+        _exit("--flagfile includes files that include files without end; give one with fewer")
     if len(positional) > 1 and names is None:
         _exit(f"{positional[1]!r} is not a flag; flags are written --name=value")
     return positional

@@ -17,9 +17,9 @@ SECTIONS = (settings.ModelSettings, settings.TrainingSettings, settings.RunSetti
 flags.DEFINE_string("workdir", None, "Folder of the run: started there, or continued.")
 flags.register_validator(
     "workdir",
-    lambda folder: folder is None or "://" not in folder,
-    message="a run lives in a folder of this machine, which makes files whole by renaming them; "
-    "configs/tpu/on_host.sh copies one to a bucket while it grows",
+    lambda folder: "://" not in (folder or ""),
+    "is not a folder of this machine, where files are made whole by renaming them; mount the "
+    "bucket (gcsfuse), or copy the run while it grows, as configs/tpu/on_host.sh does",
 )
 flags.DEFINE_string(
     "preset", None, f"Architecture and sizes by name: {', '.join(presets.PRESETS)}."
@@ -137,7 +137,8 @@ def _start() -> dict:
             f"--preset={FLAGS.preset} and --init_checkpoint both name a model; give one"
         )
     facts = settings_of_run(Path(FLAGS.init_checkpoint), "init_checkpoint")
-    return facts["model"] | {"max_seq_length": facts["data"]["max_seq_length"]}
+    length = facts["data"].get("max_seq_length")
+    return facts["model"] | ({} if length is None else {"max_seq_length": length})
 
 
 def _preset() -> dict:

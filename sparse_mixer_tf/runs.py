@@ -52,7 +52,7 @@ def start_from(workdir: str | Path, model: keras.Model) -> list[str]:
                 "leave out --architecture, sizes and --max_seq_length to take the checkpoint's"
             )
     restored = set(encoder)
-    if workdirs.read_settings(Path(workdir))["training"]["task"] == "pretrain":
+    if workdirs.read_settings(Path(workdir))["training"].get("task") == "pretrain":
         restored = set(ours) & set(saved)
     for name in restored:
         ours[name].assign(saved[name])
@@ -120,11 +120,15 @@ def open_run(workdir: str | Path) -> tuple[Task, dict, int]:
         SettingsError: if the folder holds no run, no checkpoint, or a vocabulary not its own.
     """
     facts = workdirs.settings_of_run(Path(workdir))
-    task = TASKS[facts["training"]["task"]](
-        ModelSettings.from_json(facts["model"]),
-        TrainingSettings.from_json(facts["training"]),
-        DataSettings(**facts["data"] | facts["places"]),
-    )
+    training = TrainingSettings.from_json(facts["training"])
+    try:
+        data = DataSettings(**facts["data"] | facts.get("places", {}))
+    except TypeError as error:
+        raise SettingsError(
+            f"{Path(workdir) / workdirs.SETTINGS} has no settings of data ({error}); copy the "
+            "run's own back"
+        ) from None
+    task = TASKS[training.task](ModelSettings.from_json(facts["model"]), training, data)
     if not facts.get("heads", True):
         raise SettingsError(
             f"--workdir={workdir} was converted from an encoder without heads; start a run from it "

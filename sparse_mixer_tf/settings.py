@@ -5,6 +5,8 @@ else (`flags.py` makes the flags from them).
 """
 
 import dataclasses
+import functools
+import math
 from dataclasses import dataclass, field
 from typing import Any, get_args, get_type_hints
 
@@ -21,20 +23,32 @@ def setting(default: Any, help: str, choices: tuple | None = None, least=None, m
     )
 
 
+_hints = functools.cache(get_type_hints)
+
+
 def value_type(settings_class: type, name: str) -> type:
     """The type of a field without its `| None`."""
-    hint = get_type_hints(settings_class)[name]
+    hint = _hints(settings_class)[name]
     return next((t for t in get_args(hint) if t is not type(None)), hint)
 
 
+def _may_be_none(settings_class: type, name: str) -> bool:
+    return type(None) in get_args(_hints(settings_class)[name])
+
+
 class Checked:
-    """Checks every field against its choices and limits when the dataclass is made."""
+    """Checks every field against its type, choices and limits when the dataclass is made."""
 
     def __post_init__(self):
         for item in dataclasses.fields(self):
             value, limits = getattr(self, item.name), item.metadata
-            if value is None:
+            if value is None and _may_be_none(type(self), item.name):
                 continue
+            kind = value_type(type(self), item.name)
+            fits = type(value) is kind or (kind is float and type(value) is int)
+            if not fits or (kind is float and not math.isfinite(value)):
+                what = "a finite number" if kind is float else f"of type {kind.__name__}"
+                raise SettingsError(f"--{item.name}={value!r} is not {what}")
             if limits["choices"] and value not in limits["choices"]:
                 raise SettingsError(
                     f"--{item.name}={value} is unknown; use one of {', '.join(limits['choices'])}"
@@ -327,6 +341,12 @@ class RunSettings(Checked):
         "An update whose loss or gradient norm stands far out from the last 100: apply it, skip "
         "it, or go back to the last checkpoint and on with the batches after it.",
         ("off", "skip", "rollback"),
+    )
+    watch_maintenance: str = setting(
+        "auto",
+        "Stop with a checkpoint when the metadata server of a Google Cloud machine announces that "
+        "it is preempted or stopped for maintenance; auto watches under --strategy=tpu.",
+        ("auto", "true", "false"),
     )
     max_skips_in_a_row: int = setting(
         10, "Stop when more updates in a row than this were skipped.", least=0

@@ -5,6 +5,8 @@ python -m sparse_mixer_tf.train --flagfile=configs/quickstart.flags --workdir=ru
 
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -25,6 +27,7 @@ from sparse_mixer_tf.training.distributed_input import distributed
 from sparse_mixer_tf.training.evaluation import evaluation_sums
 from sparse_mixer_tf.training.health import new_history
 from sparse_mixer_tf.training.loop import Loop
+from sparse_mixer_tf.training.maintenance import MaintenanceWatch
 from sparse_mixer_tf.training.memory import carried_memory
 from sparse_mixer_tf.training.saver import Saver
 from sparse_mixer_tf.training.step import EvaluationStep, TrainStep
@@ -40,7 +43,8 @@ FLAGS = flags.FLAGS
 def main() -> int:
     try:
         return train()
-    except (CheckpointError, TrainingStopped) as error:
+    # What a file system still refuses after some attempts names the file itself.
+    except (CheckpointError, TrainingStopped, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return command_line.FAILED
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError) as error:
@@ -73,8 +77,11 @@ def train() -> int:
         raise SettingsError("--init_checkpoint and --fork_from both start a run; give one")
     before, extended = _earlier_start(workdir, asked, training)
     if before is not None:
-        latest = Checkpoints(workdir / "checkpoints", {}).latest_manifest()
-        if latest and latest.get("complete") and not extended:
+        there = Checkpoints(workdir / "checkpoints", {})
+        latest = there.latest_manifest()
+        is_complete = latest and latest.get("complete") and not extended
+        # A damaged last checkpoint is made again from the one before it.
+        if is_complete and there.is_whole(latest["step"]):
             print(f"{workdir} is complete: {latest['step']:,} of {latest['of_steps']:,} steps")
             print(reports.console_summary(workdir))
             return command_line.DONE
@@ -142,7 +149,8 @@ def train() -> int:
 
     # One step, compiled the way that is faster here; a run keeps the choice it began with.
     def batches(index: int):
-        return distributed(task.train_stream(index), strategy, cluster)
+        here = task.train_stream(index, host_index=cluster.index, num_hosts=cluster.size)
+        return distributed(here, strategy, cluster)
 
     def make_step(jit_compile: bool) -> TrainStep:
         return TrainStep(
@@ -177,7 +185,9 @@ def train() -> int:
         workdirs.write_atomically(workdir / task.vocabulary_file, task.vocabulary.model_bytes)
 
     # Held-out scores, with a few real examples.
-    held_out = task.evaluation_stream(run.eval_steps)
+    held_out = task.evaluation_stream(
+        run.eval_steps, host_index=cluster.index, num_hosts=cluster.size
+    )
     train_step_at = _for_each_choice(task, lambda: make_step(facts["jit_compile"]))
     evaluation_step_at = _for_each_choice(
         task,
@@ -193,6 +203,8 @@ def train() -> int:
         say("\n".join(task.sample_lines(samples[:2])))
         return task.summary(sums), samples
 
+    on_tpu = isinstance(strategy, tf.distribute.TPUStrategy)
+    watched = run.watch_maintenance == "true" or (run.watch_maintenance == "auto" and on_tpu)
     complete = Loop(
         workdir=workdir,
         settings=run,
@@ -209,6 +221,7 @@ def train() -> int:
         better=task.better,
         patience=training.early_stopping_patience,
         agree=agreement.any,
+        listen=partial(MaintenanceWatch, say=say) if watched else nullcontext,
         say=say,
     ).run()
     if not complete:
@@ -230,6 +243,11 @@ def _earlier_start(
     before = workdirs.read_settings(workdir)
     if before is None:
         return None, False
+    if "jit_compile" not in before:
+        raise SettingsError(
+            f"{workdir / workdirs.SETTINGS} does not say how the run was compiled, so it is none "
+            f"to continue; start a new one from its weights with --init_checkpoint={workdir}"
+        )
     # A setting that is newer than the run has its default.
     before["model"] = ModelSettings.from_json(before["model"]).to_json()
     extended = before["training"] != asked["training"] and training.extends(

@@ -9,6 +9,7 @@ def _run(folder, dataset, score, rate=1e-4, seed=0, complete=True, **metrics):
     checkpoint = folder / "checkpoints/00000010"
     checkpoint.mkdir(parents=True)
     settings = {"data": {"dataset": dataset}, "training": {"learning_rate": rate, "seed": seed}}
+    settings |= {"model": {}, "vocabulary_fingerprint": "ab"}
     (folder / "settings.json").write_text(json.dumps(settings))
     manifest = {"step": 10, "score": 1 - score, "complete": complete}
     (checkpoint / "manifest.json").write_text(json.dumps(manifest))

@@ -41,7 +41,7 @@ def read_workdir(place: Path) -> PlainModel:
         SettingsError: the run has no whole checkpoint, or is one of a language model.
     """
     facts = workdirs.read_settings(place)
-    task = facts["training"]["task"]
+    task = facts["training"].get("task")
     if task == "causal_lm":
         raise SettingsError(f"--input={place} is a language model; only encoders are converted")
     checkpoints = Checkpoints(place / "checkpoints", {})
@@ -65,7 +65,9 @@ def read_workdir(place: Path) -> PlainModel:
         weights=weights,
         vocabulary=vocabulary.load(place / workdirs.VOCABULARY),
         step=step,
-        pair_objective=facts["data"]["pair_objective"] if task == "pretrain" else "none",
+        pair_objective=facts["data"].get("pair_objective", "none")
+        if task == "pretrain"
+        else "none",
         labels=tuple(facts.get("labels", ())),
     )
 

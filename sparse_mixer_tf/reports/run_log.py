@@ -109,11 +109,15 @@ def read(workdir: Path) -> RunLog:
             f"{workdir} has no metrics to report on yet; {metrics} gets a line with --log_every"
         )
     settings = workdir / "settings.json"
+    try:
+        known = json.loads(settings.read_text("utf-8")) if settings.is_file() else {}
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"{settings} cannot be read: {error}") from None
     evaluations = read_json_lines(workdir / "samples.jsonl")
     return RunLog(
         train=_by_step(records, "train"),
         validation=_by_step(records, "validation"),
-        settings=flatten(json.loads(settings.read_text("utf-8"))) if settings.is_file() else {},
+        settings=flatten(known) if isinstance(known, dict) else {},
         samples=max(evaluations, key=lambda record: record["step"])["samples"]
         if evaluations
         else [],
@@ -128,12 +132,13 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     records = []
     if not path.is_file():
         return records
-    for line in path.read_text("utf-8", errors="replace").splitlines():
+    # Not splitlines(): a line separator inside of a text ends no line.
+    for line in path.read_text("utf-8", errors="replace").split("\n"):
         try:
             records.append(json.loads(line))
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             continue
-    return [record for record in records if isinstance(record, dict) and "step" in record]
+    return [r for r in records if isinstance(r, dict) and isinstance(r.get("step"), int)]
 
 
 def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -120,17 +120,28 @@ class Classification(Task):
         """See `Task`."""
         return len(self.data.train)
 
-    def train_stream(self, start_step: int):
+    def train_stream(self, start_step: int, host_index: int = 0, num_hosts: int = 1):
         """See `Task`."""
         return streams.train_stream(
-            self.data.train, self.settings.train_batch_size, self.settings.seed, start_step
+            self.data.train,
+            self.settings.train_batch_size,
+            self.settings.seed,
+            start_step,
+            host_index,
+            num_hosts,
         )
 
-    def evaluation_stream(self, num_batches: int | None, splits: tuple[str, ...] = ()):
+    def evaluation_stream(
+        self,
+        num_batches: int | None,
+        splits: tuple[str, ...] = (),
+        host_index: int = 0,
+        num_hosts: int = 1,
+    ):
         """The validation splits, or those of these names, one after the other."""
         if splits or set(self._held_out) != set(self.data.source.validation):
             self._held_out = self.data.validation(splits)
-        return self._stream(num_batches)
+        return self._stream(num_batches, host_index, num_hosts)
 
     def unlabelled_stream(self, split: str):
         """A split whose labels are secret or not looked at."""
@@ -253,10 +264,12 @@ class Classification(Task):
             lines.append(f"    {sample['truth']} <- {sample['said']} {amount}")
         return lines
 
-    def _stream(self, num_batches: int | None):
+    def _stream(self, num_batches: int | None, host_index: int = 0, num_hosts: int = 1):
         stream, start = None, 0
         for held_out in self._held_out.values():
-            part = streams.evaluation_stream(held_out, self.settings.eval_batch_size).map(
+            part = streams.evaluation_stream(
+                held_out, self.settings.eval_batch_size, host_index, num_hosts
+            ).map(
                 lambda batch, start=start: batch | {"example_index": batch["example_index"] + start}
             )
             stream = part if stream is None else stream.concatenate(part)

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from pipelines import causal_lm as streams
+from pipelines import vocabulary
 from pipelines.corpus import Corpus, open_corpus, read_vocabulary
 from pipelines.errors import InputError
 from pipelines.ngram import ngram_bits_per_symbol
@@ -64,7 +65,7 @@ class LanguageModel(Task):
 
     def read_vocabulary(self, path: Path):
         """See `Task`."""
-        return read_vocabulary(path.read_bytes())
+        return read_vocabulary(vocabulary.read_bytes(path))
 
     def open_data(self, settings: DataSettings | None = None) -> None:
         """See `Task`; the text is tokenised where it has not been."""
@@ -159,7 +160,7 @@ class LanguageModel(Task):
             self.model.generate_function = None
         return spans, selected
 
-    def train_stream(self, start_step: int):
+    def train_stream(self, start_step: int, host_index: int = 0, num_hosts: int = 1):
         """See `Task`."""
         return streams.train_stream(
             self._corpus,
@@ -167,9 +168,17 @@ class LanguageModel(Task):
             self.settings.train_batch_size,
             self.settings.seed,
             start_step=start_step,
+            host_index=host_index,
+            num_hosts=num_hosts,
         )
 
-    def evaluation_stream(self, num_batches: int | None, splits: tuple[str, ...] = ()):
+    def evaluation_stream(
+        self,
+        num_batches: int | None,
+        splits: tuple[str, ...] = (),
+        host_index: int = 0,
+        num_hosts: int = 1,
+    ):
         """One split from its beginning; the validation split by default."""
         if len(splits) > 1 or splits and splits[0] not in self._corpus.splits:
             raise InputError(
@@ -187,6 +196,8 @@ class LanguageModel(Task):
             self._split,
             self.settings.eval_batch_size,
             num_batches=num_batches,
+            host_index=host_index,
+            num_hosts=num_hosts,
         )
 
     def normalizers(self, batch: dict) -> dict:

@@ -117,7 +117,7 @@ class Pretraining(Task):
         """See `Task`."""
         return streams.num_examples(self._store, self.data_settings, "train")
 
-    def train_stream(self, start_step: int):
+    def train_stream(self, start_step: int, host_index: int = 0, num_hosts: int = 1):
         """See `Task`."""
         return streams.train_stream(
             self._store,
@@ -125,17 +125,31 @@ class Pretraining(Task):
             self.settings.train_batch_size,
             self.settings.seed,
             start_step=start_step,
+            host_index=host_index,
+            num_hosts=num_hosts,
         )
 
-    def evaluation_stream(self, num_batches: int | None, splits: tuple[str, ...] = ()):
+    def evaluation_stream(
+        self,
+        num_batches: int | None,
+        splits: tuple[str, ...] = (),
+        host_index: int = 0,
+        num_hosts: int = 1,
+    ):
         """The validation split, in a fixed order and with fixed masks."""
         if splits not in ((), ("validation",)):
             raise InputError(f"--split={','.join(splits)}: a token store has validation alone")
-        held_out = streams.evaluation_stream(
-            self._store, self.data_settings, self.settings.eval_batch_size, num_batches=num_batches
+        size = self.settings.eval_batch_size
+        shown = range(min(_SAMPLES, size))
+        self._shown = streams.evaluation_batch_at(self._store, self.data_settings, 0, size, shown)
+        return streams.evaluation_stream(
+            self._store,
+            self.data_settings,
+            size,
+            num_batches=num_batches,
+            host_index=host_index,
+            num_hosts=num_hosts,
         )
-        self._shown = {k: v.numpy()[:_SAMPLES] for k, v in next(iter(held_out)).items()}
-        return held_out
 
     def normalizers(self, batch: dict) -> dict:
         """See `training.step.Objective`."""

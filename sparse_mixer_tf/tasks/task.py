@@ -123,12 +123,21 @@ class Task:
         """Examples of one epoch."""
         raise NotImplementedError
 
-    def train_stream(self, start_step: int):
-        """Endless tf.data of global batches, beginning at one step."""
+    def train_stream(self, start_step: int, host_index: int = 0, num_hosts: int = 1):
+        """Endless tf.data of one host's rows of the global batches, beginning at one step.
+
+        What other hosts' rows are made of is not read.
+        """
         raise NotImplementedError
 
-    def evaluation_stream(self, num_batches: int | None, splits: tuple[str, ...] = ()):
-        """tf.data over held-out data, in order; over all of it if `num_batches` is None."""
+    def evaluation_stream(
+        self,
+        num_batches: int | None,
+        splits: tuple[str, ...] = (),
+        host_index: int = 0,
+        num_hosts: int = 1,
+    ):
+        """tf.data over one host's rows of held-out batches; of all if `num_batches` is None."""
         raise NotImplementedError
 
     def evaluation_sums(self, batch: dict) -> dict:

@@ -6,10 +6,9 @@ is written under another name, read back, and only then renamed.
 """
 
 import hashlib
-import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +16,11 @@ from absl import logging
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from sparse_mixer_tf.training import manifest as manifests
+from sparse_mixer_tf.training.manifest import MANIFEST
 from sparse_mixer_tf.training.retries import with_retries
 
-STATE, MANIFEST = "state.safetensors", "manifest.json"
+STATE = "state.safetensors"
 
 
 class CheckpointError(ValueError):
@@ -78,11 +79,13 @@ class Checkpoints:
         """
         final = self.folder / f"{step:08d}"
         if final.exists():
-            if self._load(step) is not None:
+            if self.is_whole(step):
                 return final
             shutil.rmtree(final)
+        # What a process that was killed has left takes up room.
+        for unfinished in self.folder.glob(".writing-*"):
+            shutil.rmtree(unfinished, ignore_errors=True)
         temporary = self.folder / f".writing-{step:08d}"
-        shutil.rmtree(temporary, ignore_errors=True)
         try:
             self._write_unnamed(temporary, step, arrays, facts | {"score": score})
             os.rename(temporary, final)
@@ -91,7 +94,7 @@ class Checkpoints:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
         _flush(self.folder)
-        self._rotate()
+        self._rotate(step)
         return final
 
     def _write_unnamed(self, folder: Path, step: int, arrays: dict, facts: dict) -> None:
@@ -100,8 +103,7 @@ class Checkpoints:
             save_file(arrays, folder / STATE)
         except SafetensorError as error:
             raise OSError(f"{folder / STATE}: {error}") from error
-        manifest = {"step": step, "sha256": _sha256(folder / STATE)} | facts
-        (folder / MANIFEST).write_text(json.dumps(manifest, indent=1))
+        manifests.write(folder, {"step": step, "sha256": _sha256(folder / STATE)} | facts)
         for path in (folder / STATE, folder / MANIFEST, folder):
             _flush(path)
         _verify_equal(load_file(folder / STATE), arrays)
@@ -111,13 +113,12 @@ class Checkpoints:
         return sorted(int(p.name) for p in self.folder.glob("[0-9]*") if p.name.isdigit())
 
     def latest_manifest(self) -> dict | None:
-        """The manifest of the newest checkpoint, not yet verified; None without any."""
-        for step in reversed(self.steps()):
-            try:
-                return json.loads((self.folder / f"{step:08d}" / MANIFEST).read_text())
-            except (OSError, ValueError):
-                continue
-        return None
+        """The manifest of the newest checkpoint, state not yet verified; None without any."""
+        return next(iter(self._manifests(reversed(self.steps()))), None)
+
+    def is_whole(self, step: int) -> bool:
+        """Whether the checkpoint of a step can be read; a warning tells why not."""
+        return self._load(step) is not None
 
     def restore_latest(self) -> dict | None:
         """Restores the newest checkpoint that is whole and returns its manifest; None without any.
@@ -144,15 +145,14 @@ class Checkpoints:
             raise CheckpointError(f"the checkpoint of step {step} in {self.folder} is not whole")
         return manifest
 
-    def best(self) -> dict | None:
-        """The manifest of the checkpoint with the lowest score, or None if none has one."""
-        manifests = []
-        for step in self.steps():
-            try:
-                manifests.append(json.loads((self.folder / f"{step:08d}" / MANIFEST).read_text()))
-            except (OSError, ValueError):
-                continue  # A damaged one is named when it is restored.
-        scored = [m for m in manifests if m.get("score") is not None]
+    def best(self, last: int | None = None) -> dict | None:
+        """The manifest of the checkpoint with the lowest score, or None if none has one.
+
+        Args:
+            last: look no further than this step.
+        """
+        steps = [step for step in self.steps() if last is None or step <= last]
+        scored = [m for m in self._manifests(steps) if isinstance(m.get("score"), float | int)]
         return min(scored, key=lambda m: m["score"], default=None)
 
     def best_step(self) -> int | None:
@@ -160,10 +160,20 @@ class Checkpoints:
         best = self.best()
         return best["step"] if best else max(self.steps(), default=None)
 
-    def _rotate(self) -> None:
+    def _manifests(self, steps: Iterable[int]) -> Iterator[dict]:
+        for step in steps:
+            try:
+                yield manifests.read(self.folder / f"{step:08d}")
+            except (OSError, ValueError):
+                continue  # A damaged one is named when it is restored.
+
+    def _rotate(self, written: int) -> None:
         best = self.best()
-        kept = set(self.steps()[-self.keep :]) | ({best["step"]} if best else set())
-        for step in self.steps():
+        # One of a later step is damaged, else the run would have gone on from it: it counts for
+        # nothing, and the run will write it again.
+        steps = [step for step in self.steps() if step <= written]
+        kept = set(steps[-self.keep :]) | ({best["step"]} if best else set())
+        for step in steps:
             if step not in kept:
                 shutil.rmtree(self.folder / f"{step:08d}")
 
@@ -190,7 +200,7 @@ class Checkpoints:
         folder = self.folder / f"{step:08d}"
 
         def read():
-            manifest = json.loads((folder / MANIFEST).read_text())
+            manifest = manifests.read(folder)
             if _sha256(folder / STATE) != manifest["sha256"]:
                 raise ValueError("its checksum is wrong")
             return manifest, load_file(folder / STATE)

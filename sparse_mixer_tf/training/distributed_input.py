@@ -1,4 +1,4 @@
-"""Global batches cut along their rows, to the replicas of every process."""
+"""Batches cut along their rows, to the replicas of every process."""
 
 import tensorflow as tf
 
@@ -8,20 +8,18 @@ from sparse_mixer_tf.training.cluster import Cluster
 def distributed(stream: tf.data.Dataset, strategy: tf.distribute.Strategy, cluster: Cluster):
     """An iterable of batches for `strategy.run`.
 
-    Replica r of n gets rows `[r * batch / n, (r + 1) * batch / n)` of every batch, however the
-    replicas are spread over processes.
+    Replica r of n gets rows `[r * batch / n, (r + 1) * batch / n)` of every global batch, however
+    the replicas are spread over processes.
 
     Args:
-        stream: of global batches, the same in every process.
+        stream: of the rows of this process, the consecutive ones of its index in `cluster`.
     """
     if cluster.size == 1:
         if has_remote_devices(strategy):
             return FromThisProcess(stream, strategy)
         return strategy.experimental_distribute_dataset(stream)
     here = strategy.num_replicas_in_sync // cluster.size
-    return strategy.distribute_datasets_from_function(
-        lambda _: replica_batches(stream, cluster, here)
-    )
+    return strategy.distribute_datasets_from_function(lambda _: replica_batches(stream, here))
 
 
 def has_remote_devices(strategy: tf.distribute.Strategy) -> bool:
@@ -53,17 +51,13 @@ class FromThisProcess:
             }
 
 
-def replica_batches(
-    stream: tf.data.Dataset, cluster: Cluster, replicas_here: int
-) -> tf.data.Dataset:
-    """The parts of this process, one element for each of its replicas, batch after batch."""
+def replica_batches(stream: tf.data.Dataset, replicas_here: int) -> tf.data.Dataset:
+    """The rows of this process, one element for each of its replicas, batch after batch."""
 
     def parts(batch: dict) -> tf.data.Dataset:
-        def here(x):
-            rows = x.shape[0] // (cluster.size * replicas_here)
-            shape = [cluster.size, replicas_here, rows, *x.shape[1:]]
-            return tf.reshape(x, shape)[cluster.index]
+        def cut(x):
+            return tf.reshape(x, [replicas_here, x.shape[0] // replicas_here, *x.shape[1:]])
 
-        return tf.data.Dataset.from_tensor_slices(tf.nest.map_structure(here, batch))
+        return tf.data.Dataset.from_tensor_slices(tf.nest.map_structure(cut, batch))
 
     return stream.flat_map(parts).prefetch(2)

@@ -1,6 +1,7 @@
 """The training loop: steps, progress lines, evaluations, checkpoints, and a clean end."""
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,7 @@ class Loop:
         better: the evaluation metric that decides which checkpoint is best, lowest first.
         patience: evaluations without a new best after which the run is complete; None for never.
         agree: `bool -> bool`, true in every process once it is in one.
+        listen: given what asks the run to stop, by a name, a context that may call it.
     """
 
     workdir: Path
@@ -51,22 +53,24 @@ class Loop:
     better: str = "loss"
     patience: int | None = None
     agree: Callable[[bool], bool] = bool
+    listen: Callable[[Callable[[str], None]], AbstractContextManager] = nullcontext
     say: Callable[[str], None] = print
 
     def run(self) -> bool:
-        """Trains to the end. False if a signal ended it early, with a checkpoint written.
+        """Trains to the end. False if it was asked to stop early, with a checkpoint written.
 
         The checkpoint that ends the run says `complete` in its manifest.
         """
         self._stopwatch = stopwatch = Stopwatch()
         self._begin(self.start)
-        self._best = self.saver.checkpoints.best()
+        # One of a later step is damaged, and comes again.
+        self._best = self.saver.checkpoints.best(self.start["step"])
         self._trained, self._steps_timed = 0.0, 0
         first = step = self._step
         steps_profiled = self.settings.profile if self.saver.writes else None
         profiler = Profiler(self.workdir / "tensorboard", steps_profiled)
         complete = stopping = step >= self.train_steps
-        with Interruption() as interruption:
+        with Interruption() as interruption, self.listen(interruption.request):
             if step == 0:
                 self._evaluate(0)
             while not stopping:

@@ -5,8 +5,11 @@ import os
 from pathlib import Path
 
 from sparse_mixer_tf.settings import SettingsError
+from sparse_mixer_tf.training.retries import with_retries
 
 SETTINGS, FLAGS, VOCABULARY = "settings.json", "run.flags", "vocabulary/spm.model"
+# What every run says of itself; more came with later versions.
+_PARTS = {"model": dict, "training": dict, "data": dict, "vocabulary_fingerprint": str}
 # Where data lie does not change the result; what they hold is in the fingerprints.
 PLACES = ("data_dir", "cache_dir", "vocab_filepath", "max_bad_records")
 
@@ -38,9 +41,13 @@ def read_settings(workdir: Path) -> dict | None:
             )
         return None
     try:
-        return json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        settings = json.loads(with_retries(lambda: path.read_text("utf-8"), f"reading {path}"))
+    except (OSError, ValueError, RecursionError) as error:
         raise SettingsError(f"{path} cannot be read ({error}); give another --workdir") from None
+    for name, kind in _PARTS.items():
+        if not isinstance(settings, dict) or not isinstance(settings.get(name), kind):
+            raise SettingsError(f"{path} cannot be read (it has no {name}); give another --workdir")
+    return settings
 
 
 def settings_of_run(workdir: Path, flag: str = "workdir") -> dict:
@@ -90,8 +97,9 @@ def write_settings(workdir: Path, settings: dict, flag_lines: list[str]) -> None
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Writes a file that is either the old or the new one, whenever the process dies."""
     temporary = path.with_name(path.name + ".writing")
-    if isinstance(content, bytes):
-        temporary.write_bytes(content)
-    else:
-        temporary.write_text(content, encoding="utf-8")
-    os.replace(temporary, path)
+
+    def write():
+        temporary.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+        os.replace(temporary, path)
+
+    with_retries(write, f"writing {path}")

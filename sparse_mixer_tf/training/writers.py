@@ -2,11 +2,14 @@
 
 import json
 import os
+from functools import partial
 from numbers import Number
 from pathlib import Path
 
 import tensorflow as tf
 from absl import logging
+
+from sparse_mixer_tf.training.retries import with_retries
 
 
 class MetricsWriter:
@@ -23,7 +26,8 @@ class MetricsWriter:
         self._boards, self._unwritten = {}, {}
         if writes:
             for name in ("metrics.jsonl", "samples.jsonl"):
-                _drop_after(self.workdir / name, from_step)
+                path = self.workdir / name
+                with_retries(partial(_drop_after, path, from_step), f"shortening {path}")
 
     def write(self, step: int, split: str, values: dict) -> None:
         """Writes numbers, and lists or dicts of numbers, of one step.
@@ -83,17 +87,28 @@ def enumerate_named(values: list):
 
 
 def _drop_after(path: Path, step: int) -> None:
-    """Keeps the lines up to `step`; a last line that was cut off in the middle goes too."""
+    """Keeps the lines up to `step`; a last line that was cut off in the middle goes too.
+
+    So does any that is damaged, with a warning.
+    """
     if not path.exists():
         return
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if record["step"] <= step and step > 0:
-            kept.append(line + "\n")
+    # Not splitlines(): a line separator inside of a text ends no line.
+    *lines, _ = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    numbered = [(_step_of(line), line) for line in lines]
+    kept = [line + "\n" for at, line in numbered if at is not None and 0 < step >= at]
+    damaged = sum(at is None for at, _ in numbered)
+    if damaged:
+        logging.warning("%s: %d damaged line(s) left out", path, damaged)
     temporary = path.with_suffix(".writing")
     temporary.write_text("".join(kept), encoding="utf-8")
     os.replace(temporary, path)
+
+
+def _step_of(line: str) -> int | None:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    step = record.get("step") if isinstance(record, dict) else None
+    return step if isinstance(step, int) else None

@@ -61,16 +61,16 @@ def test_cutting_the_batch_changes_no_number(programs, whole, cut):
     _assert_same(run, whole)
 
 
-def test_a_run_goes_on_with_another_number_of_replicas(programs, whole):
-    run = Run(programs, "moved", *FLAGS)
-    process = run.start()
-    for line in process.stdout:
-        if line.startswith("step 3/"):
-            process.send_signal(signal.SIGTERM)
-            break
-    process.communicate()
-    assert process.returncode == 75
-    run.flags.append("--virtual_devices=2")
+def test_a_run_that_maintenance_ended_goes_on_with_another_number_of_replicas(
+    programs, whole, metadata
+):
+    metadata.values["maintenance-event"] = "TERMINATE_ON_HOST_MAINTENANCE"
+    run = Run(programs, "moved", *FLAGS, "--watch_maintenance=true")
+    code, output = run.finish()
+    assert code == 75, output
+    assert "maintenance-event=TERMINATE_ON_HOST_MAINTENANCE received at step" in output
+    # Nobody asks where nobody is told to.
+    run.flags[-1:] = ["--virtual_devices=2"]
     code, output = run.finish()
     assert code == 0, output
     _assert_same(run, whole)
@@ -81,7 +81,8 @@ def test_a_signal_to_the_launcher_saves_and_asks_to_be_run_again(programs, whole
     process = run.start()
     for line in process.stdout:
         if "step 3/" in line:
-            os.kill(process.pid, signal.SIGTERM)
+            # What Ctrl-C sends; SIGTERM is in tests/reliability.
+            os.kill(process.pid, signal.SIGINT)
             break
     output = process.stdout.read()
     assert process.wait(timeout=120) == 75, output

@@ -2,6 +2,8 @@
 
 import json
 import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,44 @@ class Run:
         process = self.start()
         output, _ = process.communicate(timeout=600)
         return process.returncode, output
+
+
+class MetadataServer(ThreadingHTTPServer):
+    """What a machine of Google's cloud asks about itself: `values`, by name."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), _Answers)
+        self.values = {"maintenance-event": "NONE", "preempted": "FALSE"}
+
+
+class _Answers(BaseHTTPRequestHandler):
+    def do_GET(self):
+        folder, _, name = self.path.rpartition("/")
+        known = folder == "/computeMetadata/v1/instance" and name in self.server.values
+        # As the real one, it refuses who does not know whom he asks.
+        is_right = known and self.headers["Metadata-Flavor"] == "Google"
+        self.send_response(200 if is_right else 403)
+        self.end_headers()
+        if is_right:
+            self.wfile.write(self.server.values[name].encode())
+
+    def log_message(self, *_):
+        """Nothing on the console."""
+
+
+@pytest.fixture
+def metadata(monkeypatch):
+    """A metadata server on this machine, known to programs that are started."""
+    server = MetadataServer()
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    monkeypatch.setenv("GCE_METADATA_HOST", f"127.0.0.1:{server.server_port}")
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 @pytest.fixture(scope="session")

@@ -51,6 +51,13 @@ def test_the_newest_damaged_the_one_before_it_is_used(programs, undisturbed):
     assert f"checkpoint {newest.parent} is damaged and not used" in output
     assert f"at step {int(before.parent.name)}" in output
     assert latest_bits(run.workdir) == latest_bits(undisturbed.workdir)
+    # A run that is complete, but for its last checkpoint.
+    newest = _states(run)[-1]
+    os.truncate(newest, newest.stat().st_size - 1)
+    code, output = run.finish()
+    assert code == 0, output
+    assert f"checkpoint {newest.parent} is damaged and not used" in output
+    assert latest_bits(run.workdir) == latest_bits(undisturbed.workdir)
 
 
 def test_all_damaged_is_an_error_and_no_fresh_start(programs):

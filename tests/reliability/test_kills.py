@@ -1,6 +1,7 @@
 """SIGKILL in the middle of what must not be half done."""
 
 import os
+import random
 import signal
 import subprocess
 import time
@@ -14,6 +15,8 @@ pytestmark = pytest.mark.heavy
 # Wide enough that writing takes some milliseconds.
 WIDE = ("--d_model=128", "--d_ff=512", "--train_steps=24", "--checkpoint_every=2", "--eval_every=8")
 WHERE = {"one_device": (), "mirrored": ("--virtual_devices=2",)}
+# Kills at random instants between; on one device these are in tests/programs/test_train.py.
+RANDOM = {"one_device": (), "mirrored": (1, 9)}
 
 
 def _kill_while_writing(run: Run, after: int) -> bool:
@@ -31,13 +34,28 @@ def _kill_while_writing(run: Run, after: int) -> bool:
     return any(name.startswith(".writing") for name in os.listdir(folder))
 
 
+def _kill_at_random(run: Run, last_step: int, chooser: random.Random) -> None:
+    """Kills some steps after `last_step`, anywhere in a step."""
+    process, moment = run.start(), last_step + chooser.randint(0, 6)
+    for line in process.stdout:
+        if line.startswith("step ") and int(line.split()[1].split("/")[0]) >= moment:
+            break
+    time.sleep(chooser.uniform(0, 0.03))
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
 @pytest.mark.parametrize("where", WHERE)
-def test_killed_inside_a_checkpoint_write_it_ends_with_the_same_bits(programs, where):
+def test_killed_inside_checkpoint_writes_and_anywhere_it_ends_with_the_same_bits(programs, where):
     undisturbed = Run(programs, f"undisturbed_{where}", *WIDE, *WHERE[where])
     code, output = undisturbed.finish()
     assert code == 0, output
     run = Run(programs, f"killed_{where}", *WIDE, *WHERE[where])
     unfinished = sum(_kill_while_writing(run, after) for after in (1, 2, 3))
+    chooser = random.Random(11)
+    for last_step in RANDOM[where]:
+        _kill_at_random(run, last_step, chooser)
     # Else the kills have met nothing.
     assert unfinished > 0
     code, output = run.finish()

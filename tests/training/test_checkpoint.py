@@ -70,6 +70,11 @@ def _flip(folder):
     path.write_bytes(content)
 
 
+def _change(folder, name, value):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | {name: value}))
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -78,6 +83,9 @@ def _flip(folder):
         lambda folder: (folder / "manifest.json").unlink(),
         lambda folder: (folder / "state.safetensors").unlink(),
         lambda folder: (folder / "manifest.json").write_text('{"step": 2'),
+        lambda folder: (folder / "manifest.json").write_text("[]"),
+        lambda folder: _change(folder, "step", 7),
+        lambda folder: _change(folder, "passed_over", 1),
     ],
 )
 def test_a_damaged_checkpoint_is_passed_over_and_never_started_afresh(tmp_path, damage):
@@ -104,6 +112,24 @@ def test_a_damaged_checkpoint_gives_way_to_a_new_one_of_its_step(tmp_path):
     _assign(checkpoints, 0)
     assert checkpoints.restore_latest()["step"] == 2
     assert _values(checkpoints) == {5.0}
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+def test_a_damaged_checkpoint_pushes_no_good_one_out(tmp_path, keep):
+    checkpoints = _checkpoints(tmp_path, keep=keep)
+    for step in (4, 12):
+        checkpoints.keep = 9
+        checkpoints.save(step, {}, score=1.0 / step)
+    checkpoints.keep = keep
+    _flip(tmp_path / "00000012")
+    assert checkpoints.restore_latest()["step"] == 4
+    for step in (6, 8, 10):
+        _assign(checkpoints, step)
+        checkpoints.save(step, {})
+        assert checkpoints.restore_latest()["step"] == step and _values(checkpoints) == {step}
+    assert checkpoints.steps() == [6, 8, 10, 12][-1 - keep :]
+    # The best so far is not the one that is damaged.
+    assert checkpoints.best()["step"] == 12 and checkpoints.best(last=10) is None
 
 
 def test_a_write_that_was_cut_off_is_no_checkpoint(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 import itertools
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ class Run:
         defaults = {"eval_every": 2, "checkpoint_every": 100, "log_every": 1}
         self.settings = RunSettings(**defaults | settings)
 
-    def train(self, steps=12, patience=None, agree=bool) -> bool:
+    def train(self, steps=12, patience=None, agree=bool, listen=nullcontext) -> bool:
         return Loop(
             workdir=self.workdir,
             settings=self.settings,
@@ -54,6 +55,7 @@ class Run:
             better="error",
             patience=patience,
             agree=agree,
+            listen=listen,
             say=self.said.append,
         ).run()
 
@@ -93,6 +95,19 @@ def test_a_run_that_continues_stops_where_the_undisturbed_one_did(tmp_path):
     Run(tmp_path, SCORES).train(steps=6, patience=2)
     run = Run(tmp_path, SCORES)
     assert run.train(patience=2) and run.checkpoints.latest_manifest()["step"] == 8
+
+
+def test_a_damaged_best_checkpoint_is_made_again(tmp_path):
+    # Saved because they are the best, and for no other reason.
+    Run(tmp_path, SCORES).train(steps=6)
+    run = Run(tmp_path, SCORES)
+    state = tmp_path / "checkpoints/00000004/state.safetensors"
+    whole = state.read_bytes()
+    (tmp_path / "checkpoints/00000006").rename(tmp_path / "gone")
+    state.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert run.train(steps=6)
+    assert state.read_bytes() == whole
+    assert run.checkpoints.best()["step"] == 4
 
 
 def test_a_run_that_is_at_its_end_trains_no_step(tmp_path):

@@ -1,6 +1,10 @@
+import os
+from functools import partial
+
 import pytest
 
 from sparse_mixer_tf.settings import SettingsError, TrainingSettings
+from sparse_mixer_tf.training import retries
 from sparse_mixer_tf.training import workdir as workdirs
 
 
@@ -13,8 +17,9 @@ def test_a_new_and_an_empty_folder_hold_no_run(tmp_path):
 
 
 def test_settings_come_back_and_a_folder_of_something_else_is_refused(tmp_path):
-    workdirs.write_settings(tmp_path / "run", {"model": {"d": 1}}, ["--d=1"])
-    assert workdirs.read_settings(tmp_path / "run") == {"model": {"d": 1}}
+    settings = {"model": {"d": 1}, "training": {}, "data": {}, "vocabulary_fingerprint": "ab"}
+    workdirs.write_settings(tmp_path / "run", settings, ["--d=1"])
+    assert workdirs.read_settings(tmp_path / "run") == settings
     assert (tmp_path / "run/run.flags").read_text() == "--d=1\n"
     with pytest.raises(SettingsError, match="holds something other than a run"):
         workdirs.read_settings(tmp_path)
@@ -59,3 +64,24 @@ def test_only_more_steps_at_a_rate_that_does_not_know_the_last_extend_a_run(earl
     defaults = {"train_steps": 100, "warmup_steps": 5, "learning_rate_decay": "constant"}
     before = TrainingSettings(**defaults | earlier)
     assert TrainingSettings(**defaults | earlier | now).extends(before) == extends
+
+
+def test_a_file_system_that_fails_now_and_then_is_tried_again(tmp_path, monkeypatch, caplog):
+    patient = partial(retries.with_retries, sleep=lambda seconds: None)
+    monkeypatch.setattr(workdirs, "with_retries", patient)
+    replace, left = os.replace, [3]
+
+    def failing(*places):
+        left[0] -= 1
+        if left[0] >= 0:
+            raise OSError(5, "input/output error")
+        replace(*places)
+
+    monkeypatch.setattr(os, "replace", failing)
+    workdirs.write_atomically(tmp_path / "settings.json", "{}")
+    assert (tmp_path / "settings.json").read_text() == "{}"
+    assert f"writing {tmp_path / 'settings.json'} failed" in caplog.text
+    left[0] = 99
+    with pytest.raises(OSError, match="input/output error"):
+        workdirs.write_atomically(tmp_path / "settings.json", "new")
+    assert (tmp_path / "settings.json").read_text() == "{}"

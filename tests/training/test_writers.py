@@ -4,7 +4,7 @@ from sparse_mixer_tf.training.writers import MetricsWriter
 
 
 def _lines(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return [json.loads(line) for line in path.read_text().split("\n")[:-1]]
 
 
 def test_a_continued_run_drops_what_came_after_its_checkpoint(tmp_path):
@@ -20,6 +20,18 @@ def test_a_continued_run_drops_what_came_after_its_checkpoint(tmp_path):
     assert [r["step"] for r in _lines(tmp_path / "samples.jsonl")] == [0, 5]
     MetricsWriter(tmp_path, from_step=0)
     assert _lines(tmp_path / "metrics.jsonl") == []
+
+
+def test_damaged_lines_are_left_out_and_told_and_the_others_stay(tmp_path, caplog):
+    MetricsWriter(tmp_path).write_samples(1, [{"text": "one line\u2028not two"}])
+    metrics = tmp_path / "metrics.jsonl"
+    good = b'{"step": 1, "loss": 2.0}\n'
+    damaged = [b"\xff\xfe\x00\n", b"[1]\n", b'{"split": "train"}\n', b'{"step": "1"}\n']
+    metrics.write_bytes(good + b"".join([*damaged, b"[" * 100_000 + b"\n"]) + good + b'{"st')
+    MetricsWriter(tmp_path, from_step=5)
+    assert metrics.read_bytes() == good * 2
+    assert "metrics.jsonl: 5 damaged line(s) left out" in caplog.text
+    assert len(_lines(tmp_path / "samples.jsonl")) == 1
 
 
 def test_words_of_any_language_are_written_as_they_are(tmp_path):

@@ -34,8 +34,9 @@ def test_a_flag_that_names_no_run_is_told_what_is_there_instead(tmp_path):
     (tmp_path / "export.json").write_text("{}")
     with pytest.raises(SettingsError, match="--workdir=.* is not the workdir of a run"):
         workdirs.settings_of_run(tmp_path)
-    workdirs.write_settings(tmp_path / "run", {"model": {"d": 1}}, [])
-    assert workdirs.settings_of_run(tmp_path / "run") == {"model": {"d": 1}}
+    made_of = {"model": {"d": 1}, "training": {}, "data": {}, "vocabulary_fingerprint": "a"}
+    workdirs.write_settings(tmp_path / "run", made_of, [])
+    assert workdirs.settings_of_run(tmp_path / "run") == made_of
 
 
 def test_every_difference_is_told(tmp_path):

@@ -16,7 +16,7 @@ quickstart: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile  # two processes: much of the time programs start up
 
 build:
 	$(PYTHON) .ci/build_file.py
@@ -35,7 +35,7 @@ $(VENV)/.installed: requirements.txt
 	$(PIP) -r requirements.txt
 	touch $@
 
-$(VENV)/.installed-dev: requirements.txt requirements-dev.txt
+$(VENV)/.installed-dev: requirements.txt requirements-tpu-compile.txt requirements-dev.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --upgrade pip  # an old pip resolves these for minutes
 	$(PIP) -r requirements-dev.txt

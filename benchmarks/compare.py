@@ -1,12 +1,13 @@
 """Our models against BERT, and against the same BERT and FNet of KerasHub and of transformers.
 
     python -m benchmarks.compare [--sizes=small,paper] [--precision=float32] [--jit]
-                                 [--rounds=5] [--peers] [--memory]
+                                 [--rounds=5] [--peers] [--memory] [--json=FILE]
 
 Training steps and inferences of 4,096 tokens (8 x 512), milliseconds, median and spread. All models
 of one table are timed in turn, round after round, so that a slow moment of the machine meets all.
-`--memory` runs each once more, in a process of its own, for its peak. With KERAS_BACKEND=jax the
-same models run on JAX, on a GPU where there is one.
+`--memory` runs each once more, in a process of its own, for its peak. `--json` keeps the ratios,
+which `python -m benchmarks.regressions` holds against those of `baseline.json`. With
+KERAS_BACKEND=jax the same models run on JAX, on a GPU where there is one.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import resource
 import statistics
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 
@@ -40,7 +42,9 @@ def entrants(sizes: str, options: argparse.Namespace) -> dict[str, tuple]:
     return found
 
 
-def compare(sizes: str, options: argparse.Namespace) -> None:
+def compare(sizes: str, options: argparse.Namespace) -> dict[str, list[float]]:
+    """Prints both tables; for each contestant how many times as fast as BERT it was, by round."""
+    ratios = {}
     made = {name: make(*given) for name, (make, given) in entrants(sizes, options).items()}
     rate = timing.matmul_gflops() if keras.backend.backend() == "tensorflow" else None
     for what, passes in (("train", 3), ("infer", 1)):
@@ -50,9 +54,17 @@ def compare(sizes: str, options: argparse.Namespace) -> None:
         print(f"  {'':22} {'ms':>8} {'min':>8} {'max':>8} {'times BERT':>10} {'tokens/s':>9} "
               f"{'of matmul':>9}")  # fmt: skip
         bert = statistics.median(times["BERT"])
+        ratios |= {
+            f"{sizes}, {what}, {options.precision}, {name}": [
+                of_bert / own for of_bert, own in zip(times["BERT"], values, strict=True)
+            ]
+            for name, values in times.items()
+            if name != "BERT"
+        }
         for name, values in times.items():
             print(_line(name, values, bert, made[name], passes, rate))
     sys.stdout.flush()
+    return ratios
 
 
 def _line(name, values, bert: float, made: Contestant, passes: int, rate: float | None) -> str:
@@ -94,6 +106,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--peers", action="store_true", help="KerasHub and transformers too")
     parser.add_argument("--memory", action="store_true", help="peak memory too")
+    parser.add_argument("--json", type=Path, help="file for the ratios")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.only:
@@ -101,10 +114,13 @@ def main() -> None:
         return
     if keras.backend.backend() == "tensorflow":
         print(timing.machine())
+    ratios = {}
     for sizes in options.sizes.split(","):
-        compare(sizes, options)
+        ratios |= compare(sizes, options)
         if options.memory:
             peak_memory(sizes, options)
+    if options.json:
+        options.json.write_text(json.dumps(ratios, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -179,7 +179,7 @@ def of_transformers(name: str, settings: ModelSettings, options: Options) -> Con
             return model.cls(torch.gather(hidden[0], 1, positions.to(hidden[0].device)))
 
     def train():
-        model.train()
+        model.train(True)
         optimizer.zero_grad()
         loss = torch.nn.functional.cross_entropy(
             logits().float().flatten(0, 1), batch["mask_ids"].long().flatten()
@@ -188,7 +188,7 @@ def of_transformers(name: str, settings: ModelSettings, options: Options) -> Con
         optimizer.step()
 
     def infer():
-        model.eval()
+        model.train(False)
         with torch.inference_mode():
             return logits()
 

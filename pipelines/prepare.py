@@ -214,7 +214,7 @@ def _parse(argv: Sequence[str]) -> list[str]:
         if not flags.FLAGS.output:
             raise InputError("--output is required: the folder to write")
     except (flags.Error, OSError, InputError) as error:
-        _say(f"error: {' '.join(str(error).split())}")
+        _say(f"error: {' '.join(str(error).removeprefix('ERROR:: ').split())}")
         sys.exit(2)
     return positional
 

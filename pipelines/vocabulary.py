@@ -10,6 +10,7 @@ from sentencepiece import sentencepiece_model_pb2
 
 from pipelines.errors import InputError
 
+WORD_BEGINS = "\u2581"
 SPECIAL_PIECES = {
     "pad": ("<pad>", "[PAD]"),
     "unk": ("<unk>", "[UNK]"),
@@ -104,6 +105,13 @@ class Vocabulary:
         )
         table[list(special_ids)] = True
         return table
+
+
+def readable(piece: str) -> str:
+    """A piece as a person reads it: `cat`, `…ing` inside of a word, `space`, `[MASK]`."""
+    if piece.startswith(WORD_BEGINS):
+        return piece[1:].replace(WORD_BEGINS, " ") or "space"
+    return f"…{piece}" if piece[:1].isalnum() else piece
 
 
 def plain_text(words: Vocabulary) -> Vocabulary:

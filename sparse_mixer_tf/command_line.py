@@ -22,7 +22,7 @@ def _parse(argv: Sequence[str], names: str | None) -> list[str]:
     except flags.UnrecognizedFlagError as error:
         _exit(f"--{error.flagname} is not a flag{suggestion(error.flagname)}")
     except flags.Error as error:
-        _exit(str(error).replace("\n", " "))
+        _exit(str(error).removeprefix("ERROR:: ").replace("\n", " "))
     except OSError as error:
         _exit(f"--flagfile={error.filename}: {error.strerror}")
     except UnicodeDecodeError as error:
@@ -42,6 +42,8 @@ def _exit(message: str) -> None:
 def run(main: Callable[..., int | None], names: str | None = None) -> None:
     """Runs an entry point and exits with its code; a user's mistake is one line and code 2.
 
+    So is Ctrl-C, one line and code 1.
+
     Args:
         main: takes nothing, or, with `names`, a list of what is no flag on the command line.
         names: what these are.
@@ -56,5 +58,9 @@ def run(main: Callable[..., int | None], names: str | None = None) -> None:
         except USER_ERRORS as error:
             print(f"error: {error}", file=sys.stderr)
             return BAD_INPUT
+        except KeyboardInterrupt:
+            # A trainer in its loop takes the signal itself, and saves first.
+            print("interrupted", file=sys.stderr)
+            return FAILED
 
     app.run(guarded, flags_parser=functools.partial(_parse, names=names))

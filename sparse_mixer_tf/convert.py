@@ -25,8 +25,9 @@ from sparse_mixer_tf.conversion import (
     own_models,
     preset_writer,
 )
-from sparse_mixer_tf.conversion.folders import check_free, new_folder
 from sparse_mixer_tf.conversion.plain_model import CLASSIFIER, PlainModel, check_vocabulary
+from sparse_mixer_tf.output_folder import check_output, unfinished
+from sparse_mixer_tf.serving.export_folder import FACTS, PRESET
 from sparse_mixer_tf.settings import ModelSettings, SettingsError
 
 flags.DEFINE_string("input", None, "A checkpoint, a folder of Hugging Face, a run or a preset.")
@@ -37,15 +38,19 @@ flags.DEFINE_enum(
     ["keras_hub", "huggingface"],
     "A preset and workdir of ours, or BERT or FNet as Hugging Face has them.",
 )
+# What --help shows besides the program's own flags.
+flags.declare_key_flag("vocab_filepath")
+flags.declare_key_flag("mixing")
 FLAGS = flags.FLAGS
 WRITERS = {"keras_hub": preset_writer.write, "huggingface": huggingface.write}
 
 
 def main() -> int:
     package_flags.require("input", "output")
-    check_free(FLAGS.output)
+    output = Path(FLAGS.output)
+    check_output(output)
     model = _with_vocabulary(_read(Path(FLAGS.input)))
-    with new_folder(FLAGS.output) as folder:
+    with unfinished(output) as folder:
         WRITERS[FLAGS.format](model, folder)
     parameters = sum(array.size for array in model.weights.values())
     step = f", step {model.step:,}" if model.step else ""
@@ -71,6 +76,8 @@ def _read(place: Path) -> PlainModel:
             return read(place)
     if not place.exists():
         raise SettingsError(f"--input={place} does not exist")
+    if (place / FACTS).is_file():
+        raise SettingsError(f"--input={place} is an export; its preset is in {place / PRESET}")
     raise SettingsError(
         f"--input={place} is no model that is known: a folder with replicated_checkpoint_N, with "
         "Hugging Face's config.json, with a preset, or the workdir of a run"

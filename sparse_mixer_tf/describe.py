@@ -1,6 +1,8 @@
 """Shows what a flagfile stands for, and trains nothing.
 
 python -m sparse_mixer_tf.describe --flagfile=configs/quickstart.flags
+
+With --tpu_topology=v5e:2x2 the TPU compiler says what it makes of the run, without a TPU.
 """
 
 import dataclasses
@@ -8,20 +10,41 @@ import dataclasses
 import keras
 from absl import flags
 
+import pipelines.flags
 import sparse_mixer_tf.flags as package_flags
 from sparse_mixer_tf import command_line, cost, cost_tables
-from sparse_mixer_tf.settings import ModelSettings, TrainingSettings
+from sparse_mixer_tf.settings import ModelSettings, RunSettings, SettingsError, TrainingSettings
 from sparse_mixer_tf.tasks import TASKS
 from sparse_mixer_tf.tasks.task import Task
+from sparse_mixer_tf.tpu import chips, compiling, programs, roofline
 
 flags.DEFINE_bool("show_batch", True, "Prepare the data and show one real batch as text.")
+flags.DEFINE_string(
+    "tpu_topology",
+    None,
+    "Compile train step, evaluation step and serving function for a TPU slice, such as "
+    f"{chips.EXAMPLES}; needs no TPU, but requirements-tpu-compile.txt.",
+)
+# What --help shows besides the program's own flags.
+flags.adopt_module_key_flags(pipelines.flags)
+flags.adopt_module_key_flags(package_flags)
 FLAGS = flags.FLAGS
 SHOWN_ROWS = 3
 
 
 def main() -> int:
+    if FLAGS.workdir and not package_flags.given():
+        raise SettingsError(
+            f"--workdir={FLAGS.workdir}: describe shows what flags stand for; those of a run are "
+            f"--flagfile={FLAGS.workdir}/run.flags"
+        )
     model, data = package_flags.model_settings(), package_flags.data_settings()
     training, run = package_flags.training_settings(), package_flags.run_settings()
+    topology = None
+    if FLAGS.tpu_topology is not None:
+        topology = chips.parse_topology(FLAGS.tpu_topology)
+        programs.check_shares(training, topology.chips)
+        compiling.check_installed()
     print("Settings")
     for section in (model, data, training, run):
         for item in dataclasses.fields(section):
@@ -29,14 +52,15 @@ def main() -> int:
 
     keras.utils.set_random_seed(training.seed)
     task = TASKS[training.task](model, training, data)
-    if FLAGS.show_batch:
-        task.open_data()
+    task.open_data() if FLAGS.show_batch else task.suppose_data()
     tokens = training.train_batch_size * task.tokens_per_row
     _show_costs(task, model, training, tokens)
     if "g" in model.architecture and model.router != "dropless":
         _show_capacity(model, tokens // training.gradient_accumulation_steps)
     if FLAGS.show_batch:
         _show_data(task)
+    if topology is not None:
+        _show_tpu(task, topology, run)
     return command_line.DONE
 
 
@@ -74,6 +98,18 @@ def _show_data(task: Task) -> None:
         print(f"  {name:16} {array.dtype} {list(array.shape)}")
     rows = min(SHOWN_ROWS, task.settings.train_batch_size)
     print("\n".join(f"  {line}".rstrip() for line in task.batch_lines(batch, rows)))
+
+
+def _show_tpu(task: Task, topology: chips.Topology, run: RunSettings) -> None:
+    print(f"\nTPU {topology.name}\n{roofline.table_head(topology)}", flush=True)
+    lowered = programs.lowered(task, topology.chips, run.on_spike != "off")
+    results = compiling.compile_modules([program.module for program in lowered], topology)
+    for program, result in zip(lowered, results, strict=True):
+        print(roofline.table_line(program.name, program.rows, result, topology))
+    print("\n".join(roofline.notes(topology, results, task.settings.gradient_accumulation_steps)))
+    refused = [result for result in results if isinstance(result, compiling.Refused)]
+    if refused:
+        raise SettingsError(f"--tpu_topology={topology.name}: {refused[0].reason}")
 
 
 def _table(rows: list[cost.Cost]) -> str:

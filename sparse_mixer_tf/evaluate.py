@@ -29,6 +29,12 @@ flags.DEFINE_string(
 flags.DEFINE_bool(
     "full_eval_mode", False, "Language model: score the whole validation and the whole test split."
 )
+# What --help shows besides the program's own flags.
+flags.declare_key_flag("workdir")
+flags.declare_key_flag("benchmark")
+flags.declare_key_flag("dataset")
+flags.declare_key_flag("data_dir")
+flags.declare_key_flag("eval_steps")
 FLAGS = flags.FLAGS
 
 

@@ -14,12 +14,13 @@ from absl import flags
 
 import sparse_mixer_tf.flags as package_flags
 from sparse_mixer_tf import command_line, run_results
+from sparse_mixer_tf.output_folder import check_output, unfinished
 from sparse_mixer_tf.reports import run_log
 from sparse_mixer_tf.runs import open_run
 from sparse_mixer_tf.serving import model_with_rows_apart, serve
 from sparse_mixer_tf.serving.card import card, size_in_megabytes
 from sparse_mixer_tf.serving.comparison import Difference, compare
-from sparse_mixer_tf.serving.export_folder import CARD, FACTS, PRESET, check_output, unfinished
+from sparse_mixer_tf.serving.export_folder import CARD, FACTS, PRESET
 from sparse_mixer_tf.serving.facts import model_facts, signature_facts
 from sparse_mixer_tf.serving.preset import preset_difference, save_preset
 from sparse_mixer_tf.serving.probes import make_probe
@@ -30,6 +31,8 @@ flags.DEFINE_string(
     "output", None, "Folder of the export; an earlier export there is replaced by the new one."
 )
 flags.DEFINE_integer("top", 10, "Words named for each mask, or next symbols.", lower_bound=1)
+# What --help shows besides the program's own flags.
+flags.declare_key_flag("workdir")
 FLAGS = flags.FLAGS
 ROWS = 32
 
@@ -37,7 +40,7 @@ ROWS = 32
 def main() -> int:
     package_flags.require("workdir", "output")
     workdir, output = Path(FLAGS.workdir), Path(FLAGS.output)
-    check_output(output)
+    check_output(output, replaces=FACTS)
     # The process that reloads the export needs its share.
     for device in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(device, True)
@@ -99,8 +102,7 @@ def export(workdir: Path, folder: Path) -> list[Difference]:
 
 def _samples(workdir: Path) -> list[dict]:
     """What the run last said about held-out examples."""
-    path = workdir / "samples.jsonl"
-    records = run_log.read_json_lines(path) if path.is_file() else []
+    records = run_log.read_json_lines(workdir / "samples.jsonl")
     return records[-1]["samples"] if records else []
 
 

@@ -9,7 +9,7 @@ from absl import flags
 import pipelines.flags
 from pipelines.settings import DataSettings
 from sparse_mixer_tf import architecture, presets, settings
-from sparse_mixer_tf.training.workdir import VOCABULARY, read_settings
+from sparse_mixer_tf.training.workdir import VOCABULARY, settings_of_run
 
 FLAGS = flags.FLAGS
 SECTIONS = (settings.ModelSettings, settings.TrainingSettings, settings.RunSettings)
@@ -17,8 +17,9 @@ SECTIONS = (settings.ModelSettings, settings.TrainingSettings, settings.RunSetti
 flags.DEFINE_string("workdir", None, "Folder of the run: started there, or continued.")
 flags.register_validator(
     "workdir",
-    lambda workdir: "://" not in (workdir or ""),
-    "is not a folder of this machine; mount the bucket (gcsfuse) and give the folder it appears in",
+    lambda folder: "://" not in (folder or ""),
+    "is not a folder of this machine, where files are made whole by renaming them; mount the "
+    "bucket (gcsfuse), or copy the run while it grows, as configs/tpu/on_host.sh does",
 )
 flags.DEFINE_string(
     "preset", None, f"Architecture and sizes by name: {', '.join(presets.PRESETS)}."
@@ -135,11 +136,7 @@ def _start() -> dict:
         raise settings.SettingsError(
             f"--preset={FLAGS.preset} and --init_checkpoint both name a model; give one"
         )
-    facts = read_settings(Path(FLAGS.init_checkpoint))
-    if facts is None:
-        raise settings.SettingsError(
-            f"--init_checkpoint={FLAGS.init_checkpoint} is not the workdir of a run"
-        )
+    facts = settings_of_run(Path(FLAGS.init_checkpoint), "init_checkpoint")
     length = facts["data"].get("max_seq_length")
     return facts["model"] | ({} if length is None else {"max_seq_length": length})
 

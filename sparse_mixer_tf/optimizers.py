@@ -115,6 +115,28 @@ def make_optimizer(
     return adamw(learning_rate, weight_decay if name == "adamw" else 0.0, decay_all_weights)
 
 
+def scheduled_optimizer(settings) -> keras.optimizers.Optimizer:
+    """The optimizer of a run.
+
+    Args:
+        settings: `TrainingSettings`, with its steps counted out.
+    """
+    rate = WarmupDecay(
+        settings.learning_rate,
+        settings.warmup_steps,
+        settings.train_steps,
+        settings.learning_rate_decay,
+    )
+    return make_optimizer(
+        settings.optimizer,
+        rate,
+        settings.weight_decay,
+        settings.decay_all_weights,
+        settings.momentum,
+        settings.max_tensor_norm,
+    )
+
+
 def warmup_factor(step, warmup_steps: int):
     """Linear from 0 at step 0 to 1 at `warmup_steps`."""
     return ops.minimum(1.0, ops.cast(step, "float32") / max(warmup_steps, 1))

@@ -28,6 +28,7 @@ from sparse_mixer_tf.serving.exported import Exported
 from sparse_mixer_tf.serving.facts import model_facts
 from sparse_mixer_tf.settings import SettingsError
 from sparse_mixer_tf.tasks.continuing import SAMPLERS
+from sparse_mixer_tf.training.workdir import SETTINGS
 
 flags.DEFINE_string("export", None, "Folder of an export, instead of the --workdir of a run.")
 flags.DEFINE_multi_string(
@@ -44,6 +45,9 @@ flags.DEFINE_enum("sampler", "top_p", SAMPLERS, "Continuing: how the next symbol
 flags.DEFINE_float("temperature", 0.8, "Continuing: below 1 favours likely symbols.", 1e-3)
 flags.DEFINE_integer("top_k", 20, "Continuing: how many symbols top_k chooses among.", 1)
 flags.DEFINE_float("top_p", 0.9, "Continuing: how much probability top_p chooses among.", 1e-6, 1)
+# What --help shows besides the program's own flags.
+flags.declare_key_flag("workdir")
+flags.declare_key_flag("seed")
 FLAGS = flags.FLAGS
 BATCH = 32
 # A smaller file is read before a bar could be looked at.
@@ -75,6 +79,10 @@ def main() -> int:
 def _open() -> Callable:
     """`texts -> (record, line) of each`, by the model of a run or of an export."""
     if FLAGS.export:
+        if (Path(FLAGS.export) / SETTINGS).is_file():
+            raise SettingsError(
+                f"--export={FLAGS.export} is a run; give it as --workdir={FLAGS.export}"
+            )
         model = Exported(Path(FLAGS.export))
         facts, vocabulary = model.facts, model.vocabulary
     else:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from absl import flags
 
+import sparse_mixer_tf.flags  # noqa: F401, defines --workdir and --inspect
 from sparse_mixer_tf import command_line, reporting
 from sparse_mixer_tf.reports import comparison
 from sparse_mixer_tf.settings import SettingsError
@@ -18,6 +19,9 @@ flags.DEFINE_string(
     "Folder for the page; by default the report/ of the run, or of several runs a folder beside "
     "the first.",
 )
+# What --help shows besides the program's own flags.
+flags.declare_key_flag("workdir")
+flags.declare_key_flag("inspect")
 FLAGS = flags.FLAGS
 
 
@@ -31,11 +35,13 @@ def main(arguments: list[str]) -> int:
             "python -m sparse_mixer_tf.report runs/quickstart"
         )
     output = None if FLAGS.output is None else Path(FLAGS.output)
+    if output is not None and output.exists() and not output.is_dir():
+        raise SettingsError(f"--output={output} is a file; give a folder")
     if len(workdirs) == 1:
         page = reporting.report(workdirs[0], FLAGS.inspect, output)
     else:
         page = comparison.write(workdirs, output or comparison.default_folder(workdirs))
-    print(page)
+    print(f"report: {page}")
     return command_line.DONE
 
 

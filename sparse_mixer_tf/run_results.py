@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from sparse_mixer_tf.reports.run_log import read_json_lines
+from sparse_mixer_tf.reports import run_log
 from sparse_mixer_tf.training.checkpoint import Checkpoints
 from sparse_mixer_tf.training.workdir import SETTINGS, read_settings
 
@@ -74,18 +74,22 @@ def result(workdir: Path) -> Result | None:
     best, latest = checkpoints.best(), checkpoints.latest_manifest()
     if best is None:
         return None
-    for record in read_json_lines(workdir / "metrics.jsonl"):
-        if record["step"] == best["step"] and record.get("split") == "validation":
-            return Result(
-                workdir=workdir,
-                dataset=settings["data"]["dataset"],
-                learning_rate=settings["training"]["learning_rate"],
-                seed=settings["training"]["seed"],
-                step=best["step"],
-                complete=bool(latest.get("complete")),
-                metrics={k: v for k, v in record.items() if k not in ("step", "split")},
-            )
-    return None
+    held_out = [
+        record
+        for record in run_log.read_json_lines(workdir / "metrics.jsonl")
+        if record["step"] == best["step"] and record.get("split") == "validation"
+    ]
+    if not held_out:
+        return None
+    return Result(
+        workdir=workdir,
+        dataset=settings["data"]["dataset"],
+        learning_rate=settings["training"]["learning_rate"],
+        seed=settings["training"]["seed"],
+        step=best["step"],
+        complete=bool(latest.get("complete")),
+        metrics={k: v for k, v in held_out[-1].items() if k not in ("step", "split")},
+    )
 
 
 def groups(folder: Path) -> list[Group]:

@@ -119,9 +119,7 @@ def open_run(workdir: str | Path) -> tuple[Task, dict, int]:
     Raises:
         SettingsError: if the folder holds no run, no checkpoint, or a vocabulary not its own.
     """
-    if not (Path(workdir) / workdirs.SETTINGS).is_file():
-        raise SettingsError(f"--workdir={workdir} is not the workdir of a run")
-    facts = workdirs.read_settings(Path(workdir))
+    facts = workdirs.settings_of_run(Path(workdir))
     training = TrainingSettings.from_json(facts["training"])
     try:
         data = DataSettings(**facts["data"] | facts.get("places", {}))
@@ -151,14 +149,12 @@ def open_run(workdir: str | Path) -> tuple[Task, dict, int]:
 
 
 def _checkpoints(workdir: str | Path, flag: str) -> Path:
-    if workdirs.read_settings(Path(workdir)) is None:
-        raise SettingsError(f"--{flag}={workdir} is not the workdir of a run")
+    workdirs.settings_of_run(Path(workdir), flag)
     return Path(workdir) / "checkpoints"
 
 
 def _best_step(source: Checkpoints, workdir: str | Path, flag: str) -> int:
-    best = source.best()
-    step = best["step"] if best else max(source.steps(), default=None)
+    step = source.best_step()
     if step is None:
         raise SettingsError(f"--{flag}={workdir} has no checkpoint yet; train it first")
     return step

@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 from absl import flags
 
+import pipelines.flags
 import sparse_mixer_tf.flags as package_flags
 from sparse_mixer_tf import command_line, optimizers, reporting, reports, sweep
 from sparse_mixer_tf.runs import check_vocabulary, fork, start_from
@@ -33,6 +34,9 @@ from sparse_mixer_tf.training.step import EvaluationStep, TrainStep
 from sparse_mixer_tf.training.strategy import make_strategy
 from sparse_mixer_tf.training.watch import TrainingStopped, Watch
 
+# What --help shows besides the program's own flags.
+flags.adopt_module_key_flags(pipelines.flags)
+flags.adopt_module_key_flags(package_flags)
 FLAGS = flags.FLAGS
 
 
@@ -115,19 +119,7 @@ def train() -> int:
     # The model, and everything that a checkpoint holds.
     with strategy.scope():
         task.build()
-        optimizer = optimizers.make_optimizer(
-            training.optimizer,
-            optimizers.WarmupDecay(
-                training.learning_rate,
-                training.warmup_steps,
-                training.train_steps,
-                training.learning_rate_decay,
-            ),
-            training.weight_decay,
-            training.decay_all_weights,
-            training.momentum,
-            training.max_tensor_norm,
-        )
+        optimizer = optimizers.scheduled_optimizer(training)
         optimizer.build(task.model.trainable_variables)
         history = new_history()
     memory = carried_memory(task.initial_memory, training.train_batch_size, strategy)

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # These stand behind another, or before it.
 PARTS = {"brainformer", "brainformer_training", "brainformer_smoe_dropout"}
-FILES = sorted(path for path in (ROOT / "configs").glob("*.flags") if path.stem not in PARTS)
+FILES = sorted(path for path in (ROOT / "configs").rglob("*.flags") if path.stem not in PARTS)
 CHECK = """
 import sys
 from absl import flags

@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "sparse_mixer_tf.losses": set(),
     "sparse_mixer_tf.metrics": set(),
     "sparse_mixer_tf.optimizers": set(),
+    "sparse_mixer_tf.output_folder": {"sparse_mixer_tf.settings"},
     "sparse_mixer_tf.presets": {"sparse_mixer_tf.architecture"},
     "sparse_mixer_tf.cost": {"sparse_mixer_tf.architecture", "sparse_mixer_tf.settings"},
     "sparse_mixer_tf.cost_tables": {
@@ -67,10 +68,17 @@ MAY_IMPORT = {
         "sparse_mixer_tf.tasks",
     },
     "sparse_mixer_tf.reports": {
+        "pipelines.vocabulary",
         "sparse_mixer_tf.inspection.files",
         "sparse_mixer_tf.metrics",
         "sparse_mixer_tf.models",
         "sparse_mixer_tf.settings",
+    },
+    "sparse_mixer_tf.tpu": {
+        "sparse_mixer_tf.optimizers",
+        "sparse_mixer_tf.settings",
+        "sparse_mixer_tf.tasks",
+        "sparse_mixer_tf.training",
     },
     "pipelines": set(),
 }

@@ -33,6 +33,15 @@ def test_a_folder_without_a_scored_run_gives_nothing(tmp_path):
     assert run_results.groups(tmp_path) == []
 
 
+def test_what_a_killed_run_left_half_written_is_passed_over(tmp_path):
+    _run(tmp_path, "glue/rte", 0.6)
+    with open(tmp_path / "metrics.jsonl", "a") as log:
+        log.write('\n{"step": 30, "spl')
+    assert run_results.result(tmp_path).score == 0.6
+    (tmp_path / "metrics.jsonl").unlink()
+    assert run_results.result(tmp_path) is None
+
+
 def test_the_average_is_of_the_tasks_that_are_there_and_says_so(tmp_path):
     _run(tmp_path / "a", "glue/mrpc", 0.8, accuracy=0.7, f1=0.9)
     _run(tmp_path / "b", "glue/rte", 0.6, accuracy=0.6, complete=False)

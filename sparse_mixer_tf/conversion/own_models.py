@@ -45,8 +45,7 @@ def read_workdir(place: Path) -> PlainModel:
     if task == "causal_lm":
         raise SettingsError(f"--input={place} is a language model; only encoders are converted")
     checkpoints = Checkpoints(place / "checkpoints", {})
-    best = checkpoints.best()
-    step = best["step"] if best else max(checkpoints.steps(), default=None)
+    step = checkpoints.best_step()
     if step is None:
         raise SettingsError(f"--input={place} has no checkpoint yet; train it first")
     try:

@@ -3,7 +3,8 @@
 import unicodedata
 from collections.abc import Sequence
 
-WORD_BEGINS = "\u2581"
+from pipelines.vocabulary import WORD_BEGINS, readable
+
 _NAMES = {" ": "space", "\n": "new line", "\t": "tab", "\r": "carriage return", "": "nothing"}
 
 
@@ -11,10 +12,7 @@ def shown(vocabulary, token_id: int) -> str:
     """One token by itself: `cat`, `…ing` inside of a word, `space`, `byte C3`."""
     if not hasattr(vocabulary, "piece"):
         return _symbol(vocabulary, token_id)
-    piece = vocabulary.piece(token_id)
-    if piece.startswith(WORD_BEGINS):
-        return piece[1:].replace(WORD_BEGINS, " ") or "space"
-    return piece if vocabulary.is_special[token_id] or not piece[0].isalnum() else f"…{piece}"
+    return readable(vocabulary.piece(token_id))
 
 
 def running(vocabulary, token_ids: Sequence[int]) -> list[str]:

@@ -65,7 +65,10 @@ def runs_of(choices: Choices, served, num_choices) -> tuple[Runs, Runs]:
         num_choices: of all tokens, padding too.
     """
     short = shortest_run(num_choices, ops.shape(choices.count)[0])
-    long = 8 * short
+    # With few experts or choices there is no room for a long run: none is ever needed there, but
+    # compilers want it to fit all the same.
+    room = num_choices + 2 * short
+    long = min(8 * short, room) if isinstance(room, int) else ops.minimum(8 * short, room)
     first = choices.start + ops.minimum(served, choices.count)
     last = choices.start + choices.count
     left = last - first

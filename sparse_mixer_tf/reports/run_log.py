@@ -108,13 +108,12 @@ def read(workdir: Path) -> RunLog:
         raise SettingsError(
             f"{workdir} has no metrics to report on yet; {metrics} gets a line with --log_every"
         )
-    settings = Path(workdir) / "settings.json"
+    settings = workdir / "settings.json"
     try:
         known = json.loads(settings.read_text("utf-8")) if settings.is_file() else {}
     except (ValueError, RecursionError) as error:
         raise SettingsError(f"{settings} cannot be read: {error}") from None
-    samples = workdir / "samples.jsonl"
-    evaluations = read_json_lines(samples) if samples.is_file() else []
+    evaluations = read_json_lines(workdir / "samples.jsonl")
     return RunLog(
         train=_by_step(records, "train"),
         validation=_by_step(records, "validation"),
@@ -126,8 +125,13 @@ def read(workdir: Path) -> RunLog:
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """All whole lines of a file; a killed run may have left its last line half written."""
+    """All whole lines of a file, none where it is missing.
+
+    A killed run may have left its last line half written.
+    """
     records = []
+    if not path.is_file():
+        return records
     # Not splitlines(): a line separator inside of a text ends no line.
     for line in path.read_text("utf-8", errors="replace").split("\n"):
         try:

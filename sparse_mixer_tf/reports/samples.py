@@ -2,11 +2,10 @@
 
 from html import escape
 
+from pipelines.vocabulary import readable
 from sparse_mixer_tf.reports import elements
 from sparse_mixer_tf.reports.elements import Section
 from sparse_mixer_tf.reports.run_log import RunLog
-
-_WORD_BEGINS = "\u2581"
 
 
 def sections(log: RunLog) -> list[Section]:
@@ -26,7 +25,7 @@ def sections(log: RunLog) -> list[Section]:
 def _filled(sample: dict) -> str:
     """A masked sentence, and under it what stood at each mask beside what the model proposes."""
     rows = [
-        (escape(_word(prediction["truth"])), _proposals(prediction["truth"], prediction["top"]))
+        (escape(readable(prediction["truth"])), _proposals(prediction["truth"], prediction["top"]))
         for prediction in sample["predictions"]
     ]
     return f"<blockquote>{escape(sample['text'])}</blockquote>" + elements.table(
@@ -43,14 +42,7 @@ def _continued(sample: dict) -> str:
 
 def _proposals(truth: str, top: list) -> str:
     return " · ".join(
-        f'<span class="{"right" if piece == truth else "other"}">{escape(_word(piece))}</span> '
+        f'<span class="{"right" if piece == truth else "other"}">{escape(readable(piece))}</span> '
         f'<span class="soft">{probability:.0%}</span>'
         for piece, probability in top
     )
-
-
-def _word(piece: str) -> str:
-    """A piece as a person reads it: `cat`, and `…ing` inside of a word."""
-    if piece.startswith(_WORD_BEGINS):
-        return piece.replace(_WORD_BEGINS, " ").strip() or "space"
-    return f"…{piece}" if piece[:1].isalnum() else piece

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from pipelines.errors import InputError
+from sparse_mixer_tf.tasks.filling import sample_lines
 
 Asked = Callable[..., dict]
 Answers = Iterator[tuple[dict, str]]
@@ -51,11 +52,9 @@ def fill(ask: Asked, texts: Sequence[str], top: int) -> Answers:
             shares = said["probabilities"][row, slot, :top]
             best = [[word, round(float(p), 4)] for word, p in zip(words, shares, strict=True)]
             predictions.append({"top": best})
-        guesses = [
-            "    " + ", ".join(f"{_word(piece)} {share:.0%}" for piece, share in one["top"])
-            for one in predictions
-        ]
-        yield {"text": text, "predictions": predictions}, "\n".join([f"  {text}", *guesses])
+        record = {"text": text, "predictions": predictions}
+        lines = sample_lines([record], masks=None)
+        yield record, "\n".join(lines if predictions else [*lines, "    no [MASK] to fill"])
 
 
 def classify(ask: Asked, texts: Sequence[str], segments: dict[str, str], top: int) -> Answers:
@@ -124,7 +123,3 @@ def _split(text: str, names: list[str]) -> list[str]:
 def _encoded(texts: Sequence[str]) -> list[bytes]:
     # What a command line could not decode stands in its text as escapes: bytes all the same.
     return [text.encode("utf-8", "surrogateescape") for text in texts]
-
-
-def _word(piece: str) -> str:
-    return piece.replace("\u2581", "") or "' '"

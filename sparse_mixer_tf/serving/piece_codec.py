@@ -4,7 +4,7 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 from pipelines.pieces import Pieces
-from pipelines.vocabulary import Vocabulary, plain_text
+from pipelines.vocabulary import WORD_BEGINS, Vocabulary, plain_text
 from sparse_mixer_tf.serving.graph_tokenizer import graph_tokenizer
 
 
@@ -15,7 +15,7 @@ class PieceCodec:
         words = plain_text(Vocabulary(pieces.model_bytes))
         self.size, self.first_id, self._sep_id = words.size, words.sep_id, words.sep_id
         spelled = [words.piece(i) for i in range(words.size)]
-        self._begins_word = tf.constant([piece.startswith("\u2581") for piece in spelled])
+        self._begins_word = tf.constant([piece.startswith(WORD_BEGINS) for piece in spelled])
         spelled[words.sep_id] = "\n"
         self.shown = tf.constant(spelled)
         self._tokenizer = graph_tokenizer(words)

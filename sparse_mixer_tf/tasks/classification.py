@@ -5,6 +5,7 @@ from keras import ops
 
 from pipelines import classification as streams
 from pipelines.labelled_set import LabelledSet
+from pipelines.schema import ArraySpec, classification_batch
 from pipelines.settings import DataSettings
 from sparse_mixer_tf.cost import Cost
 from sparse_mixer_tf.cost_tables import classification_table
@@ -68,11 +69,23 @@ class Classification(Task):
         """Names of the classes; empty for a regression."""
         return tuple(self.facts["labels"])
 
+    def suppose_data(self) -> None:
+        """See `Task`; one batch of examples is held out."""
+        self.restore(None, {"labels": ["0", "1"]})
+        self._held_out = {"validation": range(self.settings.eval_batch_size)}
+
+    def batch_schema(self, batch_size: int, evaluation: bool = False) -> dict[str, ArraySpec]:
+        """See `Task`."""
+        del evaluation
+        return classification_batch(
+            self.data_settings.max_seq_length, batch_size, is_regression=not self.labels
+        )
+
     def build(self) -> None:
         """See `Task`."""
         backbone = build_backbone(
             self.model_settings,
-            self.vocabulary.size,
+            self.vocabulary_size,
             self.data_settings.max_seq_length,
             self.settings.precision,
         )

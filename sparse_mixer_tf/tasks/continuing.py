@@ -1,5 +1,7 @@
 """What a language model says after a prompt."""
 
+import unicodedata
+
 import keras_hub
 import numpy as np
 
@@ -66,4 +68,6 @@ def sample_lines(samples: list[dict]) -> list[str]:
 
 
 def _one_line(text: str) -> str:
-    return text.replace("\n", "⏎").replace("\t", " ")
+    text = text.replace("\n", "⏎").replace("\t", " ")
+    # Bytes that an untrained model makes up would be commands to a terminal.
+    return "".join("\ufffd" if unicodedata.category(c) == "Cc" else c for c in text)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipelines.vocabulary import Vocabulary
+from pipelines.vocabulary import WORD_BEGINS, Vocabulary, readable
 from sparse_mixer_tf.tasks.encoder import model_inputs
 
 MASK = "[MASK]"
@@ -78,7 +78,7 @@ def show(token_ids, vocabulary: Vocabulary) -> str:
     """Text with its special pieces spelled out, word breaks as spaces."""
     pieces = [vocabulary.piece(int(i)) for i in token_ids]
     spaced = (f" {p} " if p.startswith("[") and p.endswith("]") else p for p in pieces)
-    return " ".join("".join(spaced).replace("\u2581", " ").split())
+    return " ".join("".join(spaced).replace(WORD_BEGINS, " ").split())
 
 
 def sample_lines(samples: list[dict], masks: int | None = 3) -> list[str]:
@@ -87,12 +87,18 @@ def sample_lines(samples: list[dict], masks: int | None = 3) -> list[str]:
     for sample in samples:
         lines.append(f"  {sample['text']}")
         for prediction in sample["predictions"][:masks]:
-            guesses = ", ".join(f"{word(p)} {share:.0%}" for p, share in prediction["top"])
-            truth = f"{word(prediction['truth'])} <- " if "truth" in prediction else ""
-            lines.append(f"    {truth}{guesses}")
+            truth = f"{readable(prediction['truth'])} <- " if "truth" in prediction else ""
+            lines.append(f"    {truth}{guesses(prediction['top'])}")
     return lines
 
 
-def word(piece: str) -> str:
-    """A piece as a person reads it."""
-    return piece.replace("\u2581", "") or "' '"
+def guesses(top: list) -> str:
+    """Pieces and their probabilities, apart by dots, since many pieces are commas.
+
+    >>> guesses([["▁the", 0.31], [",", 0.004]])
+    'the 31% · , 0.4%'
+    """
+    return " · ".join(
+        f"{readable(piece)} {share:.0%}" if share >= 0.01 else f"{readable(piece)} {share:.1%}"
+        for piece, share in top
+    )

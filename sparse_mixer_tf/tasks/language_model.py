@@ -12,6 +12,7 @@ from pipelines import vocabulary
 from pipelines.corpus import Corpus, open_corpus, read_vocabulary
 from pipelines.errors import InputError
 from pipelines.ngram import ngram_bits_per_symbol
+from pipelines.schema import ArraySpec, causal_batch
 from pipelines.settings import DataSettings
 from sparse_mixer_tf.cost import Cost
 from sparse_mixer_tf.cost_tables import causal_lm_table
@@ -85,12 +86,16 @@ class LanguageModel(Task):
             },
         )
 
+    def batch_schema(self, batch_size: int, evaluation: bool = False) -> dict[str, ArraySpec]:
+        """See `Task`."""
+        return causal_batch(self.data_settings, batch_size, evaluation)
+
     def build(self) -> None:
         """See `Task`."""
         model = self.model_settings
         try:
             backbone = BrainformerBackbone(
-                vocabulary_size=self.vocabulary.size,
+                vocabulary_size=self.vocabulary_size,
                 architecture=model.architecture,
                 d_model=model.d_model,
                 d_ff=model.d_ff,

@@ -6,6 +6,7 @@ from keras import ops
 from pipelines import pretraining as streams
 from pipelines.errors import InputError
 from pipelines.prepare import open_or_prepare
+from pipelines.schema import ArraySpec, pretraining_batch
 from pipelines.settings import DataSettings
 from pipelines.store import TokenStore
 from sparse_mixer_tf.cost import Cost
@@ -60,11 +61,20 @@ class Pretraining(Task):
             },
         )
 
+    def suppose_data(self) -> None:
+        """See `Task`; any token may stand for the most frequent one."""
+        self._frequent_id = 0
+
+    def batch_schema(self, batch_size: int, evaluation: bool = False) -> dict[str, ArraySpec]:
+        """See `Task`."""
+        del evaluation
+        return pretraining_batch(self.data_settings, batch_size)
+
     def build(self) -> None:
         """See `Task`."""
         backbone = build_backbone(
             self.model_settings,
-            self.vocabulary.size,
+            self.vocabulary_size,
             self.data_settings.max_seq_length,
             self.settings.precision,
         )

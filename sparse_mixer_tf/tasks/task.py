@@ -5,6 +5,7 @@ from pathlib import Path
 import keras
 
 from pipelines import vocabulary
+from pipelines.schema import ArraySpec
 from pipelines.settings import DataSettings
 from pipelines.vocabulary import Vocabulary
 from sparse_mixer_tf.cost import Cost
@@ -14,9 +15,10 @@ from sparse_mixer_tf.settings import ModelSettings, TrainingSettings
 class Task:
     """Data, model, loss and score of one kind of training.
 
-    Made from its settings it is cheap. `open_data` or `restore` come next, then `build`; the rest
-    needs both. `normalizers` and `contributions` are those of `training.step.Objective`. Here stand
-    the answers of a task whose rows are sequences of SentencePiece ids, each complete in itself.
+    Made from its settings it is cheap. `open_data`, `restore` or `suppose_data` come next, then
+    `build`; the rest needs both. `normalizers` and `contributions` are those of
+    `training.step.Objective`. Here stand the answers of a task whose rows are sequences of
+    SentencePiece ids, each complete in itself.
 
     Attributes:
         model_settings, settings: of the model and of its training.
@@ -86,6 +88,16 @@ class Task:
     def restore(self, vocabulary, facts: dict) -> None:
         """Takes from an earlier run what `open_data` would find out, to use a model without it."""
         self.vocabulary, self.facts = vocabulary, facts
+
+    def suppose_data(self) -> None:
+        """Supposes what `open_data` would find out, for whoever only needs a model of its size.
+
+        The vocabulary is as large as the flags ask for, the classes are two.
+        """
+
+    def batch_schema(self, batch_size: int, evaluation: bool = False) -> dict[str, ArraySpec]:
+        """Names, shapes and dtypes of a batch, without the memory that is carried beside it."""
+        raise NotImplementedError
 
     def build(self) -> None:
         """Makes the model."""

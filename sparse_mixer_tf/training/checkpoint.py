@@ -155,6 +155,11 @@ class Checkpoints:
         scored = [m for m in self._manifests(steps) if isinstance(m.get("score"), float | int)]
         return min(scored, key=lambda m: m["score"], default=None)
 
+    def best_step(self) -> int | None:
+        """The step of the best checkpoint, of the newest if none was scored; None without any."""
+        best = self.best()
+        return best["step"] if best else max(self.steps(), default=None)
+
     def _manifests(self, steps: Iterable[int]) -> Iterator[dict]:
         for step in steps:
             try:

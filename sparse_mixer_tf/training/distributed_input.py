@@ -15,9 +15,40 @@ def distributed(stream: tf.data.Dataset, strategy: tf.distribute.Strategy, clust
         stream: of the rows of this process, the consecutive ones of its index in `cluster`.
     """
     if cluster.size == 1:
+        if has_remote_devices(strategy):
+            return FromThisProcess(stream, strategy)
         return strategy.experimental_distribute_dataset(stream)
     here = strategy.num_replicas_in_sync // cluster.size
     return strategy.distribute_datasets_from_function(lambda _: replica_batches(stream, here))
+
+
+def has_remote_devices(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process drives devices of others, as with a TPU slice of several hosts."""
+    return isinstance(strategy, tf.distribute.TPUStrategy) and any(
+        "/job:localhost/" not in device for device in strategy.extended.worker_devices
+    )
+
+
+class FromThisProcess:
+    """Batches that are made here and sent to devices elsewhere.
+
+    `experimental_distribute_dataset` would run the stream beside the devices, where the Python that
+    makes its batches is not.
+    """
+
+    def __init__(self, stream: tf.data.Dataset, strategy: tf.distribute.Strategy):
+        self.stream, self.strategy = stream, strategy
+
+    def __iter__(self):
+        replicas = self.strategy.num_replicas_in_sync
+        for batch in self.stream:
+            parts = {name: tf.split(x, replicas) for name, x in batch.items()}
+            yield {
+                name: self.strategy.experimental_distribute_values_from_function(
+                    lambda context, rows=rows: rows[context.replica_id_in_sync_group]
+                )
+                for name, rows in parts.items()
+            }
 
 
 def replica_batches(stream: tf.data.Dataset, replicas_here: int) -> tf.data.Dataset:

@@ -9,6 +9,7 @@ import numpy as np
 
 from sparse_mixer_tf.settings import RunSettings
 from sparse_mixer_tf.training.guard import Interruption
+from sparse_mixer_tf.training.profiler import Profiler
 from sparse_mixer_tf.training.progress import Stopwatch, evaluation_line, progress_line
 from sparse_mixer_tf.training.saver import Saver
 from sparse_mixer_tf.training.watch import Watch
@@ -66,11 +67,14 @@ class Loop:
         self._best = self.saver.checkpoints.best(self.start["step"])
         self._trained, self._steps_timed = 0.0, 0
         first = step = self._step
+        steps_profiled = self.settings.profile if self.saver.writes else None
+        profiler = Profiler(self.workdir / "tensorboard", steps_profiled)
         complete = stopping = step >= self.train_steps
         with Interruption() as interruption, self.listen(interruption.request):
             if step == 0:
                 self._evaluate(0)
             while not stopping:
+                profiler.before(step)
                 with stopwatch.part("data"):
                     batch = next(self._stream)
                 with stopwatch.part("compiling" if step == first else "step"):
@@ -104,6 +108,7 @@ class Loop:
                     save = save or is_best or complete
                 if save:
                     self._save(step, score, complete)
+            profiler.finish()
             self.saver.finish()
         if not complete:
             self.say(

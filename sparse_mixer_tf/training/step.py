@@ -40,6 +40,10 @@ class TrainStep:
         memory: what the objective carries from step to step, if anything.
         refuse_spikes: do not apply an update whose loss or gradient norm is a spike either.
         history: of `new_history`, what a spike is measured against; one of its own if not given.
+
+    Attributes:
+        whole: with one replica, the function `(batch, memory, step) -> (metrics, memory)` that is
+            all of the step.
     """
 
     def __init__(
@@ -69,8 +73,10 @@ class TrainStep:
         compiled = tf.function(gradients, jit_compile=jit_compile, autograph=False)
         if self.replicas == 1:
             self._gradients = gradients
-            whole = tf.function(self._step_alone, jit_compile=jit_compile, autograph=False)
-            self._step = tf.function(lambda *inputs: strategy.run(whole, inputs), autograph=False)
+            self.whole = tf.function(self._step_alone, jit_compile=jit_compile, autograph=False)
+            self._step = tf.function(
+                lambda *inputs: strategy.run(self.whole, inputs), autograph=False
+            )
         else:
             self._gradients = compiled
             self._step = tf.function(self._step_together, autograph=False)
@@ -163,6 +169,9 @@ class EvaluationStep:
         sums_of: the task's `batch -> dict of sums`, without dropout; `(sums, memory)` if a memory
             is carried from batch to batch.
         initial_memory: see `carried_memory`.
+
+    Attributes:
+        of_replica: the function `(batch, memory) -> (sums, memory)` of one replica.
     """
 
     def __init__(
@@ -179,10 +188,10 @@ class EvaluationStep:
             sums = sums_of(with_memory(batch, memory))
             return (sums, None) if memory is None else sums
 
-        compiled = tf.function(of_replica, jit_compile=jit_compile, autograph=False)
+        self.of_replica = tf.function(of_replica, jit_compile=jit_compile, autograph=False)
 
         def reduced(*inputs):
-            sums, memory = strategy.run(compiled, inputs)
+            sums, memory = strategy.run(self.of_replica, inputs)
             sums = tf.nest.map_structure(
                 lambda x: strategy.reduce(tf.distribute.ReduceOp.SUM, x, axis=None), sums
             )

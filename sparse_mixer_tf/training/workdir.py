@@ -50,6 +50,22 @@ def read_settings(workdir: Path) -> dict | None:
     return settings
 
 
+def settings_of_run(workdir: Path, flag: str = "workdir") -> dict:
+    """What the run in this folder was made of, where there must be one.
+
+    Args:
+        workdir: the folder.
+        flag: that names it.
+
+    Raises:
+        SettingsError: if there is no run, or the settings cannot be read.
+    """
+    if not (Path(workdir) / SETTINGS).is_file():
+        what = "is not the workdir of a run" if Path(workdir).exists() else "does not exist"
+        raise SettingsError(f"--{flag}={workdir} {what}")
+    return read_settings(workdir)
+
+
 def _is_empty(workdir: Path) -> bool:
     """Whether a run may start here; what a start that was killed at once left does not count."""
     left = {FLAGS, FLAGS + ".writing", SETTINGS + ".writing"}

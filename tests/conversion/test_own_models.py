@@ -8,7 +8,6 @@ import pytest
 
 from pipelines.vocabulary import Vocabulary
 from sparse_mixer_tf.conversion import own_models
-from sparse_mixer_tf.conversion.folders import new_folder
 from sparse_mixer_tf.conversion.keras_models import build
 from sparse_mixer_tf.conversion.plain_model import PlainModel, check_vocabulary
 from sparse_mixer_tf.models import (
@@ -162,20 +161,3 @@ def test_a_damaged_preset_is_one_line(write_preset):
     with pytest.raises(SettingsError, match="is no whole preset") as error:
         own_models.read_preset(folder)
     assert "\n" not in str(error.value)
-
-
-def test_a_folder_is_whole_or_not_there(tmp_path):
-    place = tmp_path / "deep/er"
-    with pytest.raises(RuntimeError), new_folder(place) as folder:
-        (folder / "half").write_text("")
-        raise RuntimeError
-    assert not place.exists() and not list((tmp_path / "deep").iterdir())
-    place.mkdir()
-    with new_folder(place) as folder:
-        (folder / "all").write_text("")
-        assert not list(place.iterdir())
-    assert [path.name for path in place.iterdir()] == ["all"]
-    with pytest.raises(SettingsError, match="is not empty"), new_folder(place):
-        pass
-    with pytest.raises(SettingsError, match="is not empty"), new_folder(place / "all"):
-        pass

@@ -236,6 +236,14 @@ def test_slots_and_runs_of_dropless_hold_every_choice_once(tokens, experts, scal
     assert sorted(held) == expected
 
 
+@pytest.mark.parametrize(("experts", "tokens"), [(2, 12), (4, 3), (5, 40)])
+def test_dropless_compiles_however_few_experts_and_tokens_there_are(experts, tokens):
+    layer = layer_for("dropless", num_experts=experts)
+    x = tf.constant(tokens_of(1, tokens, 4))
+    compiled = tf.function(layer, jit_compile=True)
+    np.testing.assert_allclose(compiled(x), layer(x), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("activation", ["gelu", "gelu_exact", "relu"])
 @pytest.mark.parametrize("favour", [0.0, 100.0])
 def test_gradients_of_dropless_equal_those_of_every_expert_on_every_token(activation, favour):

@@ -76,6 +76,7 @@ def test_a_run_of_fine_tuning_starts_from_a_converted_model(programs, converted)
         (["--input={theirs}", "--vocab_filepath={other}"], "has 61 pieces, the word table of"),
         (["--input={theirs}", "--d_model=16"], "--d_model is a matter of the model that is read"),
         (["--input={folder}"], "is no model that is known"),
+        (["--input={export}"], "is an export; its preset is in"),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing(
@@ -83,7 +84,10 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
 ):
     folder = programs.folder / "outputs"
     folder.mkdir(exist_ok=True)
-    known = {"theirs": theirs, "other": vocabularies[1], "folder": folder}
+    export = programs.folder / "export"
+    export.mkdir(exist_ok=True)
+    (export / "export.json").write_text("{}")
+    known = {"theirs": theirs, "other": vocabularies[1], "folder": folder, "export": export}
     code, said = convert(
         programs, *(a.format(**known) for a in arguments), f"--output={folder / 'new'}"
     )

@@ -1,3 +1,4 @@
+import importlib.util
 import re
 
 import pytest
@@ -69,3 +70,47 @@ def test_describe_knows_language_models(programs, options):
     code, trained = programs.run("sparse_mixer_tf.train", *flags, f"--workdir={workdir}")
     assert code == 0, trained
     assert f": {counted} parameters" in trained
+
+
+def test_a_run_is_described_by_its_flagfile_and_never_by_the_defaults(programs, tmp_path):
+    code, output = programs.run("sparse_mixer_tf.describe", f"--workdir={tmp_path}")
+    assert code == 2 and f"--flagfile={tmp_path}/run.flags" in output, output
+
+
+def test_help_names_the_folder_of_the_run(programs):
+    _, output = programs.run("sparse_mixer_tf.export", "--help")
+    assert "--workdir" in output and "--output" in output, output
+
+
+def test_describe_asks_the_tpu_compiler(programs):
+    for package in ("jax", "libtpu"):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed: pip install -r requirements-tpu-compile.txt")
+    code, output = programs.run(
+        "sparse_mixer_tf.describe", *programs.small, "--noshow_batch", "--tpu_topology=v5e:2x2",
+        "--architecture=g", "--optimizer=sgd",
+    )  # fmt: skip
+    assert code == 0, output
+    for name, rows in {"train step": 2, "evaluation step": 2, "serving": 2}.items():
+        assert re.search(
+            rf"^{name} +{rows} +[\d.]+ +[\d.]+ +[\d.]+ fits( +[\d.]+ (mem|mxu)){{3}}", output, re.M
+        )
+    assert "what chips send each other is left out" in output and "no measurement" in output
+
+
+def test_describe_refuses_a_tpu_that_is_none_before_anything_else(programs):
+    for topology, words in {
+        "v4:2x2": "use one such as v5e:2x2",
+        "v5e:4x4": "--train_batch_size=8 is not divisible by 16",
+    }.items():
+        code, output = programs.run(
+            "sparse_mixer_tf.describe", *programs.small, f"--tpu_topology={topology}"
+        )
+        assert code == 2 and words in output and "Settings" not in output, output
+
+
+def test_a_run_in_a_bucket_is_refused_with_what_to_do_instead(programs):
+    code, output = programs.run(
+        "sparse_mixer_tf.train", *programs.small, "--workdir=gs://bucket/run"
+    )
+    assert code == 2 and "configs/tpu/on_host.sh" in output

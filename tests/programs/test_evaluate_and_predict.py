@@ -41,7 +41,7 @@ def test_a_folder_without_a_run_is_named(programs, tmp_path, program):
     flags = [f"--workdir={tmp_path / 'no'}"] + (["--text=a"] if program == "predict" else [])
     code, output = programs.run(f"sparse_mixer_tf.{program}", *flags)
     assert code == 2
-    assert "is not the workdir of a run" in output and "Traceback" not in output
+    assert "no does not exist" in output and "Traceback" not in output
 
 
 def test_masks_are_filled_from_flags_and_from_a_file(programs, run, tmp_path):
@@ -58,7 +58,9 @@ def test_masks_are_filled_from_flags_and_from_a_file(programs, run, tmp_path):
     for prediction in rows[0]["predictions"]:
         shares = [share for _, share in prediction["top"]]
         assert len(shares) == 3 and shares == sorted(shares, reverse=True) and sum(shares) <= 1.001
-    code, table = programs.run("sparse_mixer_tf.predict", f"--workdir={run}", f"--text={texts[0]}")
-    assert code == 0 and "%" in table
+    code, table = programs.run(
+        "sparse_mixer_tf.predict", f"--workdir={run}", *(f"--text={text}" for text in texts)
+    )
+    assert code == 0 and "%" in table and table.count("no [MASK] to fill") == 1
     code, output = programs.run("sparse_mixer_tf.predict", f"--workdir={run}", "--input=none.txt")
     assert code == 2 and "--input=none.txt" in output

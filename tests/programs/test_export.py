@@ -108,6 +108,7 @@ def test_mistakes_are_one_line_and_exit_2(programs, exported, tmp_path):
         (EXPORT, [f"--workdir={tmp_path}", new], "is not the workdir of a run"),
         (EXPORT, [f"--workdir={unfinished}", new], "has no checkpoint yet"),
         (PREDICT, [f"--workdir={output}", "--text=a"], "is an export; give it as --export="),
+        (PREDICT, [f"--export={workdir}", "--text=a"], "is a run; give it as --workdir="),
         (PREDICT, [f"--export={output}", "--text=a", "--top=9"], "export with --top=9"),
     ):
         code, said = programs.run(program, *flags)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conversion import hugging_face
+from tests.models.small_vocabulary import train_vocabulary
 from tests.programs.conftest import ROOT, write_text
 
 pytestmark = pytest.mark.slow
@@ -35,6 +37,10 @@ BRAINFORMER = [
     "--num_heads=2", "--num_experts=4", "--attn_span=64", "--block_size=32",
     "--train_batch_size=4", "--eval_batch_size=4", "--jit_compile=false",
 ]  # fmt: skip
+READS_DATA = (
+    "pipelines.prepare", "sparse_mixer_tf.describe", "sparse_mixer_tf.evaluate",
+    "sparse_mixer_tf.launch", "sparse_mixer_tf.train",
+)  # fmt: skip
 # Sizes and vocabulary are those of the run that is fine-tuned.
 FINETUNE = ["--train_epochs=0.01", "--evaluations=1", "--max_documents=200"]
 
@@ -55,8 +61,13 @@ def test_the_commands_work_in_their_order(programs, tmp_path, shared):
     documents = write_text(tmp_path / "a.txt", 80).read_text().split("\n\n")
     lines = [json.dumps({"text": document}) for document in documents]
     (tmp_path / "texts/a.jsonl").write_text("\n".join(lines))
+    hugging_face.save(tmp_path / "theirs/fnet", "FNetForPreTraining")
+    special = ["[CLS]", "[SEP]", "[MASK]"]
+    (tmp_path / "theirs/spiece.model").write_bytes(train_vocabulary(user_defined_symbols=special))
     places = {
         "runs/": f"{tmp_path}/runs/",
+        "exports/": f"{tmp_path}/exports/",
+        "theirs/": f"{tmp_path}/theirs/",
         "texts/": f"{tmp_path}/texts/",
         "--output=tokens": f"--output={tmp_path}/tokens",
         "$TFDS_DATA_DIR": str(shared / "data/tfds"),
@@ -72,7 +83,7 @@ def test_the_commands_work_in_their_order(programs, tmp_path, shared):
             flags += SMALL["sparse_mixer_tf.train"]
         elif module in SMALL:
             flags += SMALL[module]
-        if module != "sparse_mixer_tf.predict" and "--noshow_batch" not in flags:
+        if module in READS_DATA and "--noshow_batch" not in flags:
             flags.append(f"--cache_dir={programs.folder / 'readme_cache'}")
         code, output = programs.run(module, *flags)
         assert code == 0, f"{command}\n{output}"

@@ -60,7 +60,12 @@ def test_two_runs_are_compared(programs, run):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"), [([], "no run was named"), (["nowhere"], "nowhere is no run")]
+    ("arguments", "message"),
+    [
+        ([], "no run was named"),
+        (["nowhere"], "nowhere is no run"),
+        (["nowhere", "--output=README.md"], "README.md is a file; give a folder"),
+    ],
 )
 def test_mistakes_are_one_line_and_exit_2(programs, arguments, message):
     code, output = programs.run("sparse_mixer_tf.report", *arguments)

@@ -146,9 +146,9 @@ def test_a_workdir_of_another_run_is_refused_with_the_difference(programs, finis
         ),
         (["--d_model=ten"], "--d_model=ten"),
         (["--dataset=no_such_file.txt"], "no_such_file.txt"),
-        (["--flagfile=no_such.flags"], "no_such.flags"),
+        (["--flagfile=no_such.flags"], "error: Unable to open flagfile"),
         (["--workdir="], "--workdir"),
-        (["--init_checkpoint=nowhere"], "nowhere is not the workdir of a run"),
+        (["--init_checkpoint=nowhere"], "nowhere does not exist"),
         (["train"], "'train' is not a flag"),
     ],
 )

@@ -146,7 +146,7 @@ def test_a_fork_goes_on_from_the_checkpoint_with_other_flags(programs, undisturb
     for place, told in (
         (f"{undisturbed.workdir}@3", "has checkpoints of these steps: 4, 8, 12, 16"),
         ("nowhere", "not of the form WORKDIR@STEP"),
-        ("nowhere@3", "nowhere is not the workdir of a run"),
+        ("nowhere@3", "nowhere does not exist"),
         (f"{undisturbed.workdir}@16", "leaves no step of --train_steps=16"),
     ):
         run = Run(programs, "fork_mistake", *STEPS, f"--fork_from={place}")

@@ -57,14 +57,12 @@ def test_the_sublayer_table_has_times_where_they_were_measured(inspected):
     (section,) = timing.sublayers(record)
     assert "01 g experts 5,000 700 9 12.0 ms" in _text(section.body)
     assert "5,900 parameters" in section.caption and "16 x 32" in section.caption
-    for row in record["sublayers"]:
-        del row["flops"]
     (section,) = timing.sublayers(record | {"forward_seconds": {}})
-    assert "ms" not in _text(section.body) and "kFLOP" not in section.body
+    assert "ms" not in _text(section.body)
 
 
 def test_a_reused_sublayer_has_the_time_of_the_one_whose_weights_it_uses():
-    row = {"parameters": 1, "active_parameters": 1}
+    row = {"parameters": 1, "active_parameters": 1, "flops": 2}
     rows = [
         row | {"name": "sublayer_00_g", "kind": "experts"},
         row | {"name": "sublayer_01_g", "kind": "experts (weights reused)"},

@@ -120,6 +120,7 @@ def test_a_prompt_is_continued_by_as_many_symbols_and_alike_each_time(make_task,
     assert [answer["prompt"] for answer in once] == prompts
     assert all(len(answer["continuation"]) == 10 for answer in once)
     assert sample_lines(once)[1].startswith("  q│")
+    assert sample_lines([{"prompt": "a\n", "continuation": "\x1b[2Jb"}]) == ["  a⏎│\ufffd[2Jb"]
 
 
 def test_what_looks_ahead_is_refused_by_name(make_task):

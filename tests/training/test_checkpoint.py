@@ -45,11 +45,15 @@ def test_what_is_saved_comes_back_to_the_bit(tmp_path):
 
 def test_old_checkpoints_go_and_the_best_stays(tmp_path):
     checkpoints = _checkpoints(tmp_path, keep=2)
-    assert checkpoints.best() is None
+    assert checkpoints.best() is None and checkpoints.best_step() is None
+    checkpoints.save(1, {}, None)
+    assert checkpoints.best_step() == 1
+    checkpoints = _checkpoints(tmp_path / "scored", keep=2)
     for step, score in ((1, 0.5), (2, 0.75), (3, None), (4, None)):
         checkpoints.save(step, {}, score)
     assert checkpoints.steps() == [1, 3, 4]
     assert (checkpoints.best()["step"], checkpoints.best()["score"]) == (1, 0.5)
+    assert checkpoints.best_step() == 1
     checkpoints.save(5, {}, 0.25)
     assert checkpoints.steps() == [4, 5]
 

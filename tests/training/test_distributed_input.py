@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from sparse_mixer_tf.training.cluster import Cluster
-from sparse_mixer_tf.training.distributed_input import distributed, replica_batches
+from sparse_mixer_tf.training.distributed_input import FromThisProcess, distributed, replica_batches
 from sparse_mixer_tf.training.strategy import mirrored
 
 
@@ -12,10 +12,13 @@ def _stream(batch=8, batches=3):
     return rows, tf.data.Dataset.from_tensor_slices({"x": rows, "row": rows[..., 0]})
 
 
-def test_replicas_of_one_process_get_consecutive_rows():
+@pytest.mark.parametrize(
+    "feed", [lambda *given: distributed(*given, Cluster()), FromThisProcess], ids=["there", "here"]
+)
+def test_replicas_of_one_process_get_consecutive_rows(feed):
     rows, stream = _stream()
     strategy = mirrored(("CPU:0", "CPU:1"))
-    for batch, expected in zip(distributed(stream, strategy, Cluster()), rows, strict=True):
+    for batch, expected in zip(feed(stream, strategy), rows, strict=True):
         parts = [part.numpy() for part in strategy.experimental_local_results(batch["x"])]
         np.testing.assert_array_equal(np.concatenate(parts), expected)
         assert [len(part) for part in parts] == [4, 4]

@@ -28,6 +28,17 @@ def test_settings_come_back_and_a_folder_of_something_else_is_refused(tmp_path):
         workdirs.read_settings(tmp_path / "run")
 
 
+def test_a_flag_that_names_no_run_is_told_what_is_there_instead(tmp_path):
+    with pytest.raises(SettingsError, match="--init_checkpoint=.*new does not exist"):
+        workdirs.settings_of_run(tmp_path / "new", "init_checkpoint")
+    (tmp_path / "export.json").write_text("{}")
+    with pytest.raises(SettingsError, match="--workdir=.* is not the workdir of a run"):
+        workdirs.settings_of_run(tmp_path)
+    made_of = {"model": {"d": 1}, "training": {}, "data": {}, "vocabulary_fingerprint": "a"}
+    workdirs.write_settings(tmp_path / "run", made_of, [])
+    assert workdirs.settings_of_run(tmp_path / "run") == made_of
+
+
 def test_every_difference_is_told(tmp_path):
     before = {"model": {"d": 1, "same": 2}, "seed": 3}
     workdirs.check_same(tmp_path, before, dict(before))

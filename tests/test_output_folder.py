@@ -1,6 +1,10 @@
+import errno
+import os
+
 import pytest
 
-from sparse_mixer_tf.serving.export_folder import FACTS, check_output, read_facts, unfinished
+from sparse_mixer_tf.output_folder import check_output, unfinished
+from sparse_mixer_tf.serving.export_folder import FACTS, read_facts
 from sparse_mixer_tf.settings import SettingsError
 
 
@@ -33,10 +37,35 @@ def test_a_failure_leaves_nothing_or_the_earlier_export(tmp_path):
 def test_an_export_replaces_an_earlier_one_whole(tmp_path):
     _export(tmp_path / "new", '{"a": 1}')
     (tmp_path / "new/more").write_text("")
-    check_output(tmp_path / "new")
+    check_output(tmp_path / "new", replaces=FACTS)
+    with pytest.raises(SettingsError, match="new is not empty"):
+        check_output(tmp_path / "new")
     _export(tmp_path / "new", '{"a": 2}')
     assert read_facts(tmp_path / "new") == {"a": 2}
     assert not (tmp_path / "new/more").exists()
+
+
+def test_an_earlier_export_comes_back_if_the_new_one_cannot_get_its_name(tmp_path, monkeypatch):
+    output, rename = tmp_path / "new", os.rename
+    _export(output, '{"a": 1}')
+
+    def interrupted(source, target):
+        if source.name.endswith(".writing"):
+            raise KeyboardInterrupt
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        _export(output, '{"a": 2}')
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+    assert read_facts(output) == {"a": 1}
+
+
+def test_a_disk_that_refuses_is_one_line_of_the_user(tmp_path):
+    refused = pytest.raises(SettingsError, match="--output=.*new: No space left")
+    with refused, unfinished(tmp_path / "new"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_is_no_export_is_never_replaced(tmp_path):
@@ -46,8 +75,8 @@ def test_what_is_no_export_is_never_replaced(tmp_path):
     assert not (tmp_path / "a").exists()
     (tmp_path / "full").mkdir()
     (tmp_path / "full/thesis.tex").write_text("years of work")
-    with pytest.raises(SettingsError, match="full holds something other than an export"):
-        check_output(tmp_path / "full")
+    with pytest.raises(SettingsError, match="full is not empty; give .* or one with export.json"):
+        check_output(tmp_path / "full", replaces=FACTS)
     with pytest.raises(SettingsError, match="is a file; give a folder"):
         check_output(tmp_path / "full/thesis.tex")
     with pytest.raises(SettingsError, match="holds no export"):

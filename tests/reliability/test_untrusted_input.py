@@ -3,15 +3,22 @@
 import json
 
 import pytest
-from absl import flags
+from absl.testing import flagsaver
 
 from pipelines import vocabulary, vocabulary_training
 from pipelines.errors import InputError
 from pipelines.symbols import Symbols
 from sparse_mixer_tf import command_line, runs
+from sparse_mixer_tf.flags import FLAGS
 from sparse_mixer_tf.settings import ModelSettings, SettingsError, TrainingSettings
 from sparse_mixer_tf.training import workdir as workdirs
 from tests.pipelines.conftest import made_up_document
+
+
+@pytest.fixture(autouse=True)
+def _flags_as_they_were():
+    with flagsaver.flagsaver():
+        yield
 
 
 def _parse(capsys, *arguments) -> str:
@@ -43,13 +50,10 @@ def test_flagfiles_that_are_none(capsys, flagfile, tmp_path):
 
 
 def test_a_flagfile_that_includes_itself_is_read_once(capsys, flagfile):
-    given = flagfile(b"--flagfile=%s\n--verbosity=-1\n")
-    path = given.removeprefix("--flagfile=")
-    given = flagfile(f"--flagfile={path}\n--verbosity=-1\n".encode())
-    before = flags.FLAGS.verbosity
-    assert command_line._parse(["program", given], None) == ["program"]
-    assert "circular" in capsys.readouterr().err
-    flags.FLAGS.verbosity = before
+    itself = flagfile(b"")
+    flagfile(f"{itself}\n--seed=7\n".encode())
+    assert command_line._parse(["program", itself], None) == ["program"]
+    assert "circular" in capsys.readouterr().err and FLAGS.seed == 7
 
 
 def test_flagfiles_without_end_are_refused(capsys, tmp_path):

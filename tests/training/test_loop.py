@@ -91,6 +91,14 @@ def test_without_patience_a_run_goes_to_its_last_step(tmp_path):
     assert run.total.value == sum(range(12))
 
 
+def test_what_a_checkpoint_costs_the_loop_is_logged_with_the_steps_after_it(tmp_path):
+    Run(tmp_path, checkpoint_every=3, eval_every=100).train(steps=7)
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    stalls = {r["step"]: r["checkpoint_stall_seconds"] for r in lines if r["split"] == "train"
+              and "checkpoint_stall_seconds" in r}  # fmt: skip
+    assert list(stalls) == [4, 7] and all(seconds > 0 for seconds in stalls.values())
+
+
 def test_a_run_that_continues_stops_where_the_undisturbed_one_did(tmp_path):
     Run(tmp_path, SCORES).train(steps=6, patience=2)
     run = Run(tmp_path, SCORES)

@@ -7,12 +7,11 @@ within one process, round after round, so that a slow moment of the machine meet
 """
 
 import argparse
-import statistics
-import time
 
 import numpy as np
 import tensorflow as tf
 
+from benchmarks import timing
 from sparse_mixer_tf.layers import Experts, MixtureOfExperts
 
 TOKENS, D_MODEL, D_FF = 4096, 256, 1024
@@ -43,13 +42,10 @@ def timed_step(layer, x, jit: bool):
     compiled = tf.function(step, jit_compile=jit, reduce_retracing=True)
     cotangent = tf.random.normal(x.shape)
 
-    def run() -> float:
-        start = time.perf_counter()
+    def run():
         _, gradients = compiled(x, cotangent)
-        gradients[0].numpy()
-        return 1e3 * (time.perf_counter() - start)
+        return gradients[0].numpy()
 
-    run()
     return run
 
 
@@ -73,11 +69,7 @@ def measure(num_experts: int, jit: bool, repeats: int) -> dict[str, float]:
         runs["every expert on every token"] = timed_step(
             Experts(num_experts, D_FF), all_tokens, jit
         )
-    times = {name: [] for name in runs}
-    for _ in range(repeats):
-        for name, run in runs.items():
-            times[name].append(run())
-    return {name: statistics.median(values) for name, values in times.items()}
+    return timing.medians(timing.in_turn(runs, repeats))
 
 
 def main():

@@ -7,11 +7,10 @@ here: the least size at which the FFT is the faster one.
 """
 
 import argparse
-import statistics
-import time
 
 import tensorflow as tf
 
+from benchmarks import timing
 from sparse_mixer_tf import layers
 
 TOKENS = 4096
@@ -36,13 +35,10 @@ def timed_step(layer, x, jit: bool):
 
     compiled = tf.function(step, jit_compile=jit)
 
-    def run() -> float:
-        start = time.perf_counter()
+    def run():
         y, _ = compiled(x)
-        y.numpy()
-        return 1e3 * (time.perf_counter() - start)
+        return y.numpy()
 
-    run()
     return run
 
 
@@ -54,11 +50,7 @@ def measure(size: int, jit: bool, repeats: int) -> dict[str, float]:
         for mixer in MIXERS
         for implementation in ("fft", "matmul")
     }
-    times = {name: [] for name in runs}
-    for _ in range(repeats):
-        for name, run in runs.items():
-            times[name].append(run())
-    return {name: statistics.median(values) for name, values in times.items()}
+    return timing.medians(timing.in_turn(runs, repeats))
 
 
 def main():

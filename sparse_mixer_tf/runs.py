@@ -1,5 +1,6 @@
 """Opening a run that was trained: its settings, its vocabulary, its best weights."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -27,11 +28,16 @@ def load_weights(workdir: str | Path, model: keras.Model, flag: str = "workdir")
     return step
 
 
-def start_from(workdir: str | Path, model: keras.Model) -> list[str]:
+def start_from(
+    workdir: str | Path, model: keras.Model, whole: Callable = lambda variable: variable
+) -> list[str]:
     """Copies the weights that a model shares with the best checkpoint of another run.
 
     The encoder and its pooler must all be there. The heads of pre-training are restored where there
     are any; that of a classifier always starts afresh.
+
+    Args:
+        whole: gives for a weight what stands for all its parts, where experts are apart.
 
     Returns:
         Lines that say of every weight where it comes from.
@@ -42,7 +48,7 @@ def start_from(workdir: str | Path, model: keras.Model) -> list[str]:
     source = Checkpoints(_checkpoints(workdir, "init_checkpoint"), {})
     step = _best_step(source, workdir, "init_checkpoint")
     saved = {n: a for n, a in source.arrays(step).items() if n.startswith("model/")}
-    ours = named({"model": model.weights})
+    ours = named({"model": [whole(v) for v in model.weights]})
     encoder = named({"model": model.backbone.weights})
     for name in sorted(encoder):
         there, here = (saved[name].shape if name in saved else None), tuple(ours[name].shape)

@@ -3,6 +3,7 @@
 python -m sparse_mixer_tf.train --flagfile=configs/quickstart.flags --workdir=runs/quickstart
 """
 
+import math
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -16,6 +17,7 @@ from absl import flags
 import pipelines.flags
 import sparse_mixer_tf.flags as package_flags
 from sparse_mixer_tf import command_line, optimizers, reporting, reports, sweep
+from sparse_mixer_tf.layers.expert_exchange import experts_apart
 from sparse_mixer_tf.runs import check_vocabulary, fork, start_from
 from sparse_mixer_tf.settings import ModelSettings, SettingsError, TrainingSettings, check_batch
 from sparse_mixer_tf.tasks import TASKS
@@ -25,6 +27,7 @@ from sparse_mixer_tf.training.checkpoint import CheckpointError, Checkpoints, na
 from sparse_mixer_tf.training.cluster import Agreement, from_environment
 from sparse_mixer_tf.training.distributed_input import distributed
 from sparse_mixer_tf.training.evaluation import evaluation_sums
+from sparse_mixer_tf.training.expert_parallel import ExpertExchange, check_expert_parallel
 from sparse_mixer_tf.training.health import new_history
 from sparse_mixer_tf.training.loop import Loop
 from sparse_mixer_tf.training.maintenance import MaintenanceWatch
@@ -88,6 +91,7 @@ def train() -> int:
 
     # Devices, then the seed, then data: seeding after a tokenizer is built can destroy it.
     strategy = make_strategy(run.strategy, run.virtual_devices, run.tpu)
+    on_tpu = isinstance(strategy, tf.distribute.TPUStrategy)
     cluster = from_environment()
     agreement = Agreement(strategy, cluster)
     say = print if cluster.is_chief else _say_nothing
@@ -99,6 +103,8 @@ def train() -> int:
         training.gradient_accumulation_steps,
     )
     check_batch("eval_batch_size", training.eval_batch_size, replicas)
+    check_expert_parallel(run.expert_parallel, replicas, model_settings, training)
+    exchange = ExpertExchange(strategy) if run.expert_parallel > 1 else None
     keras.utils.set_random_seed(training.seed)
     task = TASKS[training.task](model_settings, training, data_settings)
     # The chief first: it may have to prepare what the others then find.
@@ -117,16 +123,18 @@ def train() -> int:
     task.settings = training
 
     # The model, and everything that a checkpoint holds.
-    with strategy.scope():
+    with strategy.scope(), experts_apart(exchange):
         task.build()
         optimizer = optimizers.scheduled_optimizer(training)
-        optimizer.build(task.model.trainable_variables)
+        build = exchange.build if exchange else type(optimizer).build
+        build(optimizer, task.model.trainable_variables)
         history = new_history()
+    whole = exchange.whole_variable if exchange else lambda variable: variable
     memory = carried_memory(task.initial_memory, training.train_batch_size, strategy)
     variables = named(
         {
-            "model": task.model.weights,
-            "optimizer": optimizer.variables,
+            "model": [whole(variable) for variable in task.model.weights],
+            "optimizer": [whole(variable) for variable in optimizer.variables],
             "memory": [memory] if memory else [],
             "health": [history],
         }
@@ -136,15 +144,18 @@ def train() -> int:
     start = restored or {"step": 0}
     agreement.check_same("a checkpoint of step", start["step"])
     if restored is None and FLAGS.init_checkpoint:
-        say("\n".join(start_from(FLAGS.init_checkpoint, task.model)))
+        say("\n".join(start_from(FLAGS.init_checkpoint, task.model, whole)))
     if restored is None and run.fork_from:
         start = fork(run.fork_from, variables, task.vocabulary, training.train_steps)
         say(f"weights, optimizer and data position of {run.fork_from}")
     tokens_per_step = training.train_batch_size * task.tokens_per_row
+    parameters = sum(math.prod(whole(variable).shape) for variable in task.model.weights)
     say(
-        f"{model_settings.architecture}: {task.model.count_params():,} parameters, "
+        f"{model_settings.architecture}: {parameters:,} parameters, "
         f"{tokens_per_step:,} tokens a step, {replicas} replica(s), {training.precision}"
     )
+    if exchange:
+        say(exchange.memory_line([*task.model.weights, *optimizer.variables]))
     say(f"continuing {workdir} at step {start['step']:,}" if restored else f"new run in {workdir}")
 
     # One step, compiled the way that is faster here; a run keeps the choice it began with.
@@ -165,13 +176,15 @@ def train() -> int:
             memory=memory,
             refuse_spikes=run.on_spike != "off",
             history=history,
+            exchange=exchange,
         )
 
     if before is None:
         now["places"] = {name: getattr(data_settings, name) for name in workdirs.PLACES}
         now["jit_compile"] = training.jit_compile == "true"
-        # A TPU's programs are compiled whatever is asked for.
-        if training.jit_compile == "auto" and not isinstance(strategy, tf.distribute.TPUStrategy):
+        # A TPU's programs are compiled whatever is asked for, those that exchange tokens elsewhere
+        # never.
+        if training.jit_compile == "auto" and not on_tpu and not exchange:
             task.static_choices(start["step"])
             first = next(iter(batches(start["step"])))
             seconds = [agreement.total(make_step(jit).measure(first)) for jit in (False, True)]
@@ -179,6 +192,7 @@ def train() -> int:
             say(f"--jit_compile=auto: graph {plain:,.0f} ms, XLA {compiled:,.0f} ms a step")
             now["jit_compile"] = compiled < plain
     facts = before or now
+    jit_compile = facts["jit_compile"] and not exchange
     if cluster.is_chief and (before is None or extended):
         workdirs.write_settings(workdir, facts, package_flags.given())
         (workdir / task.vocabulary_file).parent.mkdir(exist_ok=True)
@@ -188,12 +202,10 @@ def train() -> int:
     held_out = task.evaluation_stream(
         run.eval_steps, host_index=cluster.index, num_hosts=cluster.size
     )
-    train_step_at = _for_each_choice(task, lambda: make_step(facts["jit_compile"]))
+    train_step_at = _for_each_choice(task, lambda: make_step(jit_compile))
     evaluation_step_at = _for_each_choice(
         task,
-        lambda: EvaluationStep(
-            task.evaluation_sums, strategy, facts["jit_compile"], task.initial_memory
-        ),
+        lambda: EvaluationStep(task.evaluation_sums, strategy, jit_compile, task.initial_memory),
     )
 
     def evaluate(step: int) -> tuple[dict, list]:
@@ -203,7 +215,6 @@ def train() -> int:
         say("\n".join(task.sample_lines(samples[:2])))
         return task.summary(sums), samples
 
-    on_tpu = isinstance(strategy, tf.distribute.TPUStrategy)
     watched = run.watch_maintenance == "true" or (run.watch_maintenance == "auto" and on_tpu)
     complete = Loop(
         workdir=workdir,
@@ -227,7 +238,9 @@ def train() -> int:
     if not complete:
         return command_line.INTERRUPTED
     if cluster.is_chief:
-        print(f"report: {reporting.report(workdir, run.inspect, opened=task)}")
+        print(
+            f"report: {reporting.report(workdir, run.inspect, opened=None if exchange else task)}"
+        )
         print(reports.console_summary(workdir))
     return command_line.DONE
 

@@ -60,15 +60,23 @@ def choose(probabilities, real, num_selected_experts: int) -> tuple[Choices, Any
     _, num_experts = ops.shape(probabilities)
     gate, expert = ops.top_k(probabilities, num_selected_experts)
     expert = ops.where(real[:, None], ops.cast(expert, "int32"), num_experts)
-    expert = ops.reshape(ops.transpose(expert), (-1,))
+    choices = choices_of(ops.reshape(ops.transpose(expert), (-1,)), num_experts)
+    return choices, ops.reshape(ops.transpose(gate), (-1,))
+
+
+def choices_of(expert, num_experts: int) -> Choices:
+    """Sorts choices by expert.
+
+    Args:
+        expert: int32 [choices], by number; num_experts for padding.
+    """
     number = ops.arange(ops.shape(expert)[0], dtype="int32")
     # Distinct whole numbers, so that the sort need not be stable and carries its payload.
     order = ops.sort(expert * ops.shape(expert)[0] + number) % ops.shape(expert)[0]
     place = ops.scatter(order[:, None], number, ops.shape(expert))
     is_chosen = expert[:, None] == ops.arange(num_experts, dtype="int32")
     count = ops.sum(ops.cast(is_chosen, "int32"), axis=0)
-    choices = Choices(expert, order, place, ops.cumsum(count) - count, count)
-    return choices, ops.reshape(ops.transpose(gate), (-1,))
+    return Choices(expert, order, place, ops.cumsum(count) - count, count)
 
 
 def slots_per_expert(num_choices, num_experts: int):

@@ -7,6 +7,12 @@ from sparse_mixer_tf.layers.activations import activation_named
 from sparse_mixer_tf.layers.choice_feed_forward import choice_feed_forward
 from sparse_mixer_tf.layers.dropless import Choices
 from sparse_mixer_tf.layers.dropout import Dropout
+from sparse_mixer_tf.layers.expert_exchange import (
+    current_exchange,
+    rows_from_owners,
+    rows_to_owners,
+    serve_choices_apart,
+)
 from sparse_mixer_tf.layers.expert_products import ExpertWeights, HiddenLayer, expert_feed_forward
 from sparse_mixer_tf.layers.initialization import kernel_initializer as usual_initializer
 
@@ -14,6 +20,9 @@ from sparse_mixer_tf.layers.initialization import kernel_initializer as usual_in
 @keras.saving.register_keras_serializable(package="sparse_mixer_tf")
 class Experts(keras.layers.Layer):
     """Feed-forward networks side by side, each with its own rows and its own weights.
+
+    Made inside an `experts_apart` block, it holds on each replica the weights of as many experts
+    as the replica owns. It is called as ever, with rows of all experts.
 
     Args:
         num_experts: number of experts.
@@ -42,6 +51,7 @@ class Experts(keras.layers.Layer):
         self.activation = activation
         self.inner_dropout_rate = inner_dropout_rate
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self._exchange = current_exchange()
         self.dropout = Dropout(dropout_rate, name="dropout", dtype=self.dtype_policy)
         self.inner_dropout = Dropout(
             inner_dropout_rate, name="inner_dropout", dtype=self.dtype_policy
@@ -64,8 +74,12 @@ class Experts(keras.layers.Layer):
         Returns:
             [num_experts, rows, d_model].
         """
+        apart = self._is_apart()
+        if apart:
+            x = rows_to_owners(x, self._exchange)
         y, _ = expert_feed_forward(x, self._weights(), self._hidden_layer(training))
-        return self.dropout(y, training=training)
+        y = self.dropout(y, training=training)
+        return rows_from_owners(y, self._exchange) if apart else y
 
     def on_choices(self, x, gate, choices: Choices, dispatch: str, training=None):
         """Runs the experts that each token chose and adds up what they say.
@@ -81,11 +95,23 @@ class Experts(keras.layers.Layer):
             [tokens, d_model].
         """
         hidden = self._hidden_layer(training)
-        y = choice_feed_forward(x, gate, self._weights(), choices, hidden, dispatch)
+
+        def serve(rows, gate, choices):
+            return choice_feed_forward(rows, gate, self._weights(), choices, hidden, dispatch)
+
+        if self._is_apart():
+            y = serve_choices_apart(x, gate, choices, self._exchange, serve)
+        else:
+            y = serve(x, gate, choices)
         return self.dropout(y, training=training)
+
+    def _is_apart(self) -> bool:
+        return self._exchange is not None and self._exchange.is_between_replicas()
 
     def _weights(self) -> ExpertWeights:
         weights = (self.kernel_in, self.bias_in, self.kernel_out, self.bias_out)
+        if self._exchange is not None and not self._exchange.is_between_replicas():
+            weights = (self._exchange.whole(weight) for weight in weights)
         return ExpertWeights(*(ops.cast(weight, self.compute_dtype) for weight in weights))
 
     def _hidden_layer(self, training) -> HiddenLayer:
@@ -97,10 +123,20 @@ class Experts(keras.layers.Layer):
         initializer = usual_initializer()
         if self.kernel_initializer is not None:
             initializer = self.kernel_initializer.clone()
-        return self.add_weight(name=name, shape=shape, initializer=initializer)
+        return self._weight(name, shape, initializer)
 
     def _bias(self, name, shape):
-        return self.add_weight(name=name, shape=shape, initializer="zeros")
+        return self._weight(name, shape, keras.initializers.Zeros())
+
+    def _weight(self, name, shape, initializer):
+        exchange = self._exchange
+        if exchange is None:
+            return self.add_weight(name=name, shape=shape, initializer=initializer)
+        own = (shape[0] // exchange.parts, *shape[1:])
+        with exchange.owned():
+            weight = self.add_weight(name=name, shape=own, initializer="zeros")
+        exchange.hand_out(weight, initializer(shape, dtype=weight.dtype))
+        return weight
 
     def compute_output_shape(self, input_shape):
         return input_shape

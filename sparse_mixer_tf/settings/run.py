@@ -20,6 +20,12 @@ class RunSettings(Checked):
     )
     tpu: str | None = setting(None, "The TPU: local on a TPU VM, its name, or grpc://address.")
     virtual_devices: int = setting(0, "Split the CPU into this many devices.", least=0)
+    expert_parallel: int = setting(
+        1,
+        "Replicas that share out the experts, each of which is on one of them; all replicas, or 1 "
+        "where every replica holds every expert.",
+        least=1,
+    )
     eval_every: int = setting(1000, "Steps between evaluations.", least=1)
     evaluations: int | None = setting(
         None, "Evaluations spread evenly over the run, instead of --eval_every.", least=1

@@ -36,11 +36,22 @@ class Gradients:
         replicas: over which the caller adds up what is returned.
         parts: micro-batches that the batch is cut into.
         seed: decides dropout, together with step, replica and micro-batch.
+        unrolled: write micro-batches out instead of looping over them. Collectives in loops of
+            several replicas wait for one another forever.
     """
 
-    def __init__(self, objective: Objective, variables: list, replicas: int, parts: int, seed: int):
+    def __init__(
+        self,
+        objective: Objective,
+        variables: list,
+        replicas: int,
+        parts: int,
+        seed: int,
+        unrolled: bool = False,
+    ):
         self.objective, self.variables = objective, variables
         self.replicas, self.parts, self.seed = replicas, parts, seed
+        self._add_up = self._one_by_one if unrolled else self._accumulated
 
     def __call__(self, batch: dict, normalizers: dict, step, replica) -> tuple:
         share = 1.0 / (self.parts * self.replicas)
@@ -62,7 +73,7 @@ class Gradients:
             ]
             return (dense, {"loss": loss} | metrics), memory
 
-        of_batch = of_part if self.parts == 1 else self._accumulated(of_part)
+        of_batch = of_part if self.parts == 1 else self._add_up(of_part)
         (gradients, metrics), memory = of_batch(batch, 0)
         return gradients, metrics, memory[0] if memory else None, tf.linalg.global_norm(gradients)
 
@@ -71,10 +82,7 @@ class Gradients:
         of_part = tf.function(of_part, autograph=False)
 
         def of_batch(batch, _):
-            parts = {
-                name: tf.reshape(x, [self.parts, x.shape[0] // self.parts, *x.shape[1:]])
-                for name, x in batch.items()
-            }
+            parts = self._cut(batch)
 
             def added(index, total, memory):
                 rows = {name: tf.gather(x, index) for name, x in parts.items()}
@@ -94,3 +102,26 @@ class Gradients:
             return total, [tf.reshape(whole, batch["memory"].shape) for whole in memory]
 
         return of_batch
+
+    def _one_by_one(self, of_part):
+        """The same without a loop; each micro-batch waits for the one before."""
+
+        def of_batch(batch, _):
+            parts, total, memory = self._cut(batch), None, []
+            for index in range(self.parts):
+                waits = [] if total is None else tf.nest.flatten(total)
+                with tf.control_dependencies(waits):
+                    rows = {name: tf.identity(x[index]) for name, x in parts.items()}
+                sums, new = of_part(rows, index)
+                total = sums if total is None else tf.nest.map_structure(tf.add, total, sums)
+                memory.append(new)
+            carried = [tf.concat(rows, axis=0) for rows in zip(*memory, strict=True)]
+            return total, carried
+
+        return of_batch
+
+    def _cut(self, batch: dict) -> dict:
+        return {
+            name: tf.reshape(x, [self.parts, x.shape[0] // self.parts, *x.shape[1:]])
+            for name, x in batch.items()
+        }

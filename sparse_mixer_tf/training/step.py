@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from sparse_mixer_tf.training.expert_parallel import ExpertExchange
 from sparse_mixer_tf.training.gradients import Gradients, Objective
 from sparse_mixer_tf.training.health import judge, new_history, remember
 from sparse_mixer_tf.training.memory import CarriedMemory, carried_memory, with_memory
@@ -40,6 +41,7 @@ class TrainStep:
         memory: what the objective carries from step to step, if anything.
         refuse_spikes: do not apply an update whose loss or gradient norm is a spike either.
         history: of `new_history`, what a spike is measured against; one of its own if not given.
+        exchange: between the replicas, where experts are apart.
 
     Attributes:
         whole: with one replica, the function `(batch, memory, step) -> (metrics, memory)` that is
@@ -59,6 +61,7 @@ class TrainStep:
         memory: CarriedMemory | None = None,
         refuse_spikes: bool = False,
         history=None,
+        exchange: ExpertExchange | None = None,
     ):
         self.objective, self.variables, self.optimizer = objective, variables, optimizer
         self.strategy, self.memory, self.refuse_spikes = strategy, memory, refuse_spikes
@@ -66,8 +69,16 @@ class TrainStep:
         with strategy.scope():
             self.history = new_history() if history is None else history
         self.replicas = strategy.num_replicas_in_sync
+        # A replica has the gradients of its own experts whole already.
+        self.exchange = exchange
+        self._apart = [exchange is not None and exchange.is_apart(v) for v in variables]
         gradients = Gradients(
-            objective, variables, self.replicas, gradient_accumulation_steps, seed
+            objective,
+            variables,
+            self.replicas,
+            gradient_accumulation_steps,
+            seed,
+            unrolled=exchange is not None,
         )
         # Collectives cannot be compiled here, so with several replicas only what lies between is.
         compiled = tf.function(gradients, jit_compile=jit_compile, autograph=False)
@@ -122,8 +133,10 @@ class TrainStep:
         return first, memory
 
     def _apply(self, gradients, metrics: dict) -> None:
-        # Keras sums gradients over replicas once more; they are summed already.
-        self.optimizer.apply([g / self.replicas for g in gradients], self.variables)
+        # Keras sums gradients over replicas once more, unless an exchange built the optimizer; they
+        # are summed already.
+        times = self.replicas if self.exchange is None else 1
+        self.optimizer.apply([g / times for g in gradients], self.variables)
         self.history.assign(remember(self.history.value, metrics["loss"], metrics["gradient_norm"]))
 
     def _reduced_gradients(self, batch, memory, step):
@@ -132,9 +145,14 @@ class TrainStep:
         gradients, metrics, new_memory, _ = self._gradients(*inputs)
         if self.replicas > 1:
             context = tf.distribute.get_replica_context()
-            gradients, metrics = context.all_reduce("SUM", (gradients, metrics))
+            shared, metrics = context.all_reduce("SUM", (self._of(gradients, False), metrics))
+            gradients = self._merged(shared, self._of(gradients, True))
         # As in tf.linalg.global_norm, whose parts are worth keeping.
-        squares = 2.0 * tf.stack([tf.nn.l2_loss(g) for g in gradients])
+        squares = [2.0 * tf.nn.l2_loss(g) for g in gradients]
+        if any(self._apart):
+            apart = context.all_reduce("SUM", self._of(squares, True))
+            squares = self._merged(self._of(squares, False), apart)
+        squares = tf.stack(squares)
         norm = tf.sqrt(tf.reduce_sum(squares))
         if self.max_gradient_norm is not None:
             gradients, _ = tf.clip_by_global_norm(gradients, self.max_gradient_norm, norm)
@@ -150,6 +168,15 @@ class TrainStep:
             "gradient_squares": squares,
         }
         return gradients, metrics, new_memory
+
+    def _of(self, values: list, apart: bool) -> list:
+        """Those of the variables of experts apart, or of all the others."""
+        return [v for v, is_apart in zip(values, self._apart, strict=True) if is_apart == apart]
+
+    def _merged(self, shared: list, apart: list) -> list:
+        """Both in the order of the variables."""
+        rest = {False: iter(shared), True: iter(apart)}
+        return [next(rest[is_apart]) for is_apart in self._apart]
 
     def _gradient_inputs(self, batch, memory, step):
         replica = 0

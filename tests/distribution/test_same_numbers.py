@@ -28,6 +28,8 @@ CUTS = {
     "replicas_and_accumulation": (("--virtual_devices=2", "--gradient_accumulation_steps=2"), 1),
     "two_workers": (("--gradient_accumulation_steps=2",), 2),
     "four_workers": ((), 4),
+    "experts_on_four_replicas": (("--virtual_devices=4", "--expert_parallel=4"), 1),
+    "experts_on_two_workers": (("--expert_parallel=2", "--gradient_accumulation_steps=2"), 2),
 }
 SAME = ("loss", "masked_lm_loss", "order_loss", "balance_loss", "gradient_norm", "learning_rate")
 
@@ -90,3 +92,25 @@ def test_a_signal_to_the_launcher_saves_and_asks_to_be_run_again(programs, whole
     code, output = run.finish()
     assert code == 0, output
     _assert_same(run, whole)
+
+
+def test_a_run_whose_experts_are_apart_goes_on_with_another_number_and_is_used_on_one_device(
+    programs, whole, metadata
+):
+    metadata.values["maintenance-event"] = "TERMINATE_ON_HOST_MAINTENANCE"
+    flags = ("--watch_maintenance=true", "--virtual_devices=2", "--expert_parallel=2")
+    run = Run(programs, "experts_moved", *FLAGS, *flags)
+    code, output = run.finish()
+    assert code == 75, output
+    assert "experts on 2 replicas: each holds" in output
+    run.flags[-3:] = ["--virtual_devices=4", "--expert_parallel=4"]
+    code, output = run.finish()
+    assert code == 0, output
+    _assert_same(run, whole)
+    for module in ("evaluate", "export"):
+        arguments = [f"--workdir={run.workdir}"]
+        if module == "export":
+            arguments.append(f"--output={programs.folder / 'experts_moved_export'}")
+        process = programs.start(f"sparse_mixer_tf.{module}", *arguments)
+        output, _ = process.communicate(timeout=600)
+        assert process.returncode == 0, output

@@ -1,8 +1,10 @@
 """SIGKILL in the middle of what must not be half done."""
 
+import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import time
 
@@ -94,3 +96,38 @@ def test_one_worker_killed_stops_the_others_and_the_restart_continues(programs):
     assert code == 0, output
     assert f"continuing {run.workdir} at step " in output
     assert latest_bits(run.workdir) == latest_bits(undisturbed.workdir)
+
+
+def _alone_in_a_cluster(run: Run, monkeypatch) -> list[subprocess.Popen]:
+    """Two workers that nobody watches, as on two machines."""
+    sockets = [socket.socket() for _ in range(2)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+    for each in sockets:
+        each.close()
+    processes = []
+    for index in range(2):
+        task = {"type": "worker", "index": index}
+        config = {"cluster": {"worker": addresses}, "task": task}
+        monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+        processes.append(run.programs.start("sparse_mixer_tf.train", *run.flags))
+    monkeypatch.delenv("TF_CONFIG")
+    return processes
+
+
+@pytest.mark.parametrize("apart", [(), ("--expert_parallel=2",)], ids=["together", "apart"])
+def test_without_a_launcher_a_worker_says_that_the_other_is_gone(programs, monkeypatch, apart):
+    steps = ("--train_steps=2000", "--eval_every=2000", *apart)
+    run = Run(programs, f"unwatched_{len(apart)}", *steps)
+    chief, other = _alone_in_a_cluster(run, monkeypatch)
+    for line in chief.stdout:
+        if "step 10/" in line:
+            other.kill()
+            break
+    other.communicate()
+    output, _ = chief.communicate(timeout=300)
+    assert chief.returncode == 1, output
+    assert "another worker is gone" in output
+    assert "run the same command on all workers again to continue" in output
+    assert "Traceback" not in output

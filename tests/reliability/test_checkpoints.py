@@ -153,3 +153,6 @@ def test_a_fork_goes_on_from_the_checkpoint_with_other_flags(programs, undisturb
         code, output = run.finish()
         assert code == 2 and told in output, output
         shutil.rmtree(run.workdir, ignore_errors=True)
+    words = ("--vocab_size=110", f"--fork_from={undisturbed.workdir}@8")
+    code, output = Run(programs, "fork_words", *STEPS, *words).finish()
+    assert code == 2 and "was trained with vocabulary" in output, output

@@ -68,6 +68,23 @@ def test_a_pre_trained_bert_gives_its_outputs_on_sentences(minilm, write_preset)
     assert np.abs(ours - exact).max() < 4 * np.abs(states - exact).max()
 
 
+@pytest.mark.slow
+def test_an_fnet_of_everyday_width_as_it_is_initialised(tmp_path, write_preset):
+    torch, transformers = hugging_face.library()
+    sizes = {"hidden_size": 256, "num_hidden_layers": 4, "intermediate_size": 1024}
+    torch.manual_seed(0)
+    config = transformers.FNetConfig(vocab_size=60, max_position_embeddings=64, **sizes)
+    model = transformers.FNetForPreTraining(config).eval()
+    model.save_pretrained(tmp_path / "theirs")
+    batch = hugging_face.batch(seq=64)
+    expected = hugging_face.says(model.fnet, batch)["last_hidden_state"]
+    preset = str(write_preset(huggingface.read(tmp_path / "theirs")))
+    ours = np.asarray(SparseMixerBackbone.from_preset(preset)(batch)["sequence_output"])
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5)
+    exact = hugging_face.says(model.double().fnet, batch)["last_hidden_state"]
+    assert np.abs(ours - exact).max() < 4 * np.abs(expected - exact).max()
+
+
 CONFIGS = [
     ("BertForPreTraining", {}),
     ("BertForPreTraining", {"hidden_act": "gelu_new", "type_vocab_size": 3}),

@@ -75,6 +75,7 @@ MAY_IMPORT = {
         "sparse_mixer_tf.settings",
     },
     "sparse_mixer_tf.tpu": {
+        "sparse_mixer_tf.layers.device",
         "sparse_mixer_tf.optimizers",
         "sparse_mixer_tf.settings",
         "sparse_mixer_tf.tasks",

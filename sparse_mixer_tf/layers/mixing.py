@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from sparse_mixer_tf.layers.device import device_kind
+
 
 class Mixing(keras.layers.Layer):
     """A sublayer that mixes tokens by a linear map of the sequence.
@@ -41,16 +43,16 @@ class Mixing(keras.layers.Layer):
             )
         self.seq, self.hidden = seq, hidden
         self.uses_fft = self.implementation == "fft" or (
-            self.implementation == "auto" and self.fft_is_faster(seq or 0, hidden)
+            self.implementation == "auto" and self.fft_is_faster(seq or 0, hidden, device_kind())
         )
 
     @classmethod
-    def fft_is_faster(cls, seq: int, hidden: int) -> bool:
-        """Whether `auto` takes the FFT for this shape.
+    def fft_is_faster(cls, seq: int, hidden: int, device: str = "cpu") -> bool:
+        """Whether `auto` takes the FFT for this shape on a kind of device.
 
         Measured on 2 CPU cores in float32, forward and backward, 4,096 tokens, FFT / matmul, graph
-        (`benchmarks/mixing.py`; XLA puts the borders at the same sizes). Accelerators were not
-        measured: choose by hand there.
+        (`benchmarks/mixing.py`; XLA puts the borders at the same sizes). GPUs were not measured and
+        are taken for CPUs: choose by hand there.
 
         | size | Fourier, Hartley | circulant | Toeplitz |
         |---|---|---|---|
@@ -58,7 +60,16 @@ class Mixing(keras.layers.Layer):
         | 128 | 8.6 / 10 | 21 / 9.8 | 110 / 10 |
         | 512 | 36 / 126 | 116 / 106 (XLA 80 / 110) | 611 / 107 |
         | 1,024 | 92 / 481 | 315 / 397 | 1,518 / 396 |
+
+        A TPU is bound by what it moves, and its FFT moves more: by the TPU compiler's figures for
+        v5e (`benchmarks/tpu_compile.py`, 512 x 768, bfloat16), Fourier mixing costs a training step
+        3.9 ms by FFT and 0.8 by matmul, Hartley 4.2 and 0.8, circulant 10.7 by FFT.
+
+        Args:
+            device: `cpu`, `gpu` or `tpu`.
         """
+        if device == "tpu":
+            return False
         return cls.fft_from is not None and max(seq, hidden) >= cls.fft_from
 
     def call(self, x, padding_mask=None, training=None):

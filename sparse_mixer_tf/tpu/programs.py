@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from sparse_mixer_tf import optimizers
+from sparse_mixer_tf.layers.device import made_for
 from sparse_mixer_tf.settings import TrainingSettings, check_batch
 from sparse_mixer_tf.tasks.encoder import forward
 from sparse_mixer_tf.tasks.task import Task
@@ -55,7 +56,8 @@ def lowered(
         LoweringError: something in them cannot be compiled.
     """
     training = task.settings
-    task.build()
+    with made_for("tpu"):
+        task.build()
     # What a run ends with: the experts that a token chooses may have grown in number.
     task.static_choices(training.train_steps - 1)
     rows, eval_rows = training.train_batch_size // chips, training.eval_batch_size // chips

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from sparse_mixer_tf import layers
+from sparse_mixer_tf.layers.device import device_kind, made_for
 
 MIXERS = {
     "fourier": layers.FourierMixing,
@@ -60,6 +61,21 @@ def test_another_length_than_the_one_built_for_is_refused_with_both_lengths(kind
 def test_an_unknown_length_is_refused_when_building(kind):
     with pytest.raises(ValueError, match="needs to know their length"):
         LEARNED[kind]().build((None, None, 6))
+
+
+@pytest.mark.parametrize("kind", ["FourierMixing", "HartleyMixing", "CirculantMixing"])
+def test_auto_goes_by_shape_and_device(kind):
+    def uses_fft(size, device):
+        layer = getattr(layers, kind)()
+        with made_for(device):
+            layer.build((None, size, 16))
+        return layer.uses_fft
+
+    assert uses_fft(512, "cpu") and not uses_fft(64, "cpu")
+    assert not uses_fft(512, "tpu")
+    here = getattr(layers, kind)()
+    here.build((None, 512, 16))
+    assert here.uses_fft == uses_fft(512, device_kind())
 
 
 def test_an_unknown_implementation_is_refused():

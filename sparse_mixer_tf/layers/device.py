@@ -1,0 +1,29 @@
+"""The kind of device that layers are made for, where the faster way depends on it."""
+
+import contextlib
+import threading
+
+import keras
+
+_active = threading.local()
+
+
+@contextlib.contextmanager
+def made_for(kind: str):
+    """Layers built inside the block are for a device that this machine need not have.
+
+    Args:
+        kind: `cpu`, `gpu` or `tpu`.
+    """
+    outer = getattr(_active, "kind", None)
+    _active.kind = kind
+    try:
+        yield
+    finally:
+        _active.kind = outer
+
+
+def device_kind() -> str:
+    """`cpu`, `gpu` or `tpu`: of the surrounding `made_for` block, else what Keras computes on."""
+    kind = getattr(_active, "kind", None)
+    return kind or keras.distribution.list_devices()[0].split(":")[0]

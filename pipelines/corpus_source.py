@@ -10,9 +10,9 @@ import re
 import sys
 import zlib
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePath
 
-from pipelines import published_corpora, text_files
+from pipelines import files, published_corpora, text_files
 from pipelines.errors import InputError
 from pipelines.progress import Progress
 from pipelines.settings import DataSettings
@@ -95,10 +95,7 @@ def _boundary(text: bytes, position: int, tokenizer: str) -> int:
 
 def _state(paths) -> str:
     """Paths, sizes and times of change."""
-    return "; ".join(
-        f"{path.resolve()} ({path.stat().st_size} bytes, changed {path.stat().st_mtime_ns})"
-        for path in paths
-    )
+    return "; ".join(text_files.describe(path, files.state(path)) for path in paths)
 
 
 def _published(name: str, path: Path) -> dict[str, bytes]:
@@ -126,15 +123,15 @@ def _ready_parts(paths: dict[str, Path]) -> dict[str, bytes]:
     return {split: published_corpora.closed(_read(path)) for split, path in paths.items()}
 
 
-def _cut_files(paths: list[Path], tokenizer: str) -> dict[str, bytes]:
+def _cut_files(paths: list[str | Path], tokenizer: str) -> dict[str, bytes]:
     return cut(b"".join(map(_read, paths)), tokenizer)
 
 
-def _read(path: Path) -> bytes:
-    opened = _OPEN.get(path.suffix, open)
+def _read(path: str | Path) -> bytes:
+    decompress = _OPEN.get(PurePath(path).suffix)
     try:
-        with opened(path, "rb") as file:
-            return file.read()
+        with files.open_binary(path) as file:
+            return decompress(file).read() if decompress else file.read()
     except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         raise InputError(f"--dataset: {path} cannot be read ({error}); is it complete?") from None
 
@@ -148,8 +145,8 @@ def _documents(source: Source, settings: DataSettings) -> dict[str, bytes]:
             if split == "train" and hash_fraction(content_hash(document.text)) < kept_back:
                 split = "test"
             kept[split].append(document.text)
-    if source.bad_records.counts:
-        print(f"skipped bad records: {source.bad_records}", file=sys.stderr, flush=True)
+    if source.account.bad_records.counts:
+        print(f"skipped bad records: {source.account.bad_records}", file=sys.stderr, flush=True)
     # An empty line ends a document.
     return {
         split: "".join(f"{text}\n\n" for text in texts).encode("utf-8", "replace")

@@ -2,25 +2,27 @@
 
 import dataclasses
 import errno
-import hashlib
-import json
 import os
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from absl import app, flags
 
-from pipelines import flags as data_flags
 from pipelines import (
-    sentences,
+    beam_runner,
+    files,
+    slices,
     sources,
     store_format,
+    store_identity,
+    text_files,
     tokenising,
+    unfinished,
     vocabulary,
-    vocabulary_training,
+    vocabulary_sample,
 )
+from pipelines import flags as data_flags
 from pipelines.errors import InputError
 from pipelines.progress import Progress
 from pipelines.settings import DataSettings
@@ -28,26 +30,24 @@ from pipelines.store import TokenStore
 from pipelines.store_writer import StoreWriter
 from pipelines.vocabulary import Vocabulary
 
-# A vocabulary is trained on an even sample of so much text, drawn from at most so much.
-_SAMPLE_CHARACTERS = 20_000_000
-_SAMPLED_CHARACTERS = 400_000_000
-# What a store depends on beside the text itself; sequence length, objective and masking do not.
-_STORE_SETTINGS = ("dataset", "data_dir", "sentence_split", "max_documents", "validation_fraction")
-
 
 def open_or_prepare(settings: DataSettings, cache_dir: str | None = None) -> TokenStore:
     """The token store of these settings, made now if the cache does not have it.
 
     Args:
-        settings: what to tokenise and how.
+        settings: what to tokenise and how; a dataset that is a token store itself is opened.
         cache_dir: where stores are kept; settings.cache_dir or ~/.cache/sparse_mixer_tf if None.
 
     Raises:
         InputError: the data or the settings are wrong.
     """
-    cache = Path(cache_dir or settings.cache_dir or "~/.cache/sparse_mixer_tf").expanduser()
-    source, words = sources.Source(settings), _given_vocabulary(settings)
-    path = cache / _store_name(settings, _identity(settings, source, words))
+    words, cache = _given_vocabulary(settings), _cache(settings, cache_dir)
+    if _is_store(settings.dataset):
+        return _announce(TokenStore.open(files.place(settings.dataset), words, cache), "is ready")
+    source = sources.Source(settings)
+    path = cache / store_identity.store_name(
+        settings, store_identity.made_from(settings, source, words)
+    )
     return _prepare(settings, source, words, path)
 
 
@@ -57,33 +57,79 @@ def open_prepared(settings: DataSettings, cache_dir: str | None = None) -> Token
     Raises:
         InputError: the data or the settings are wrong.
     """
-    cache = Path(cache_dir or settings.cache_dir or "~/.cache/sparse_mixer_tf").expanduser()
-    source, words = sources.Source(settings), _given_vocabulary(settings)
-    path = cache / _store_name(settings, _identity(settings, source, words))
+    words, cache = _given_vocabulary(settings), _cache(settings, cache_dir)
+    if _is_store(settings.dataset):
+        return TokenStore.open(files.place(settings.dataset), words, cache)
+    identity = store_identity.made_from(settings, sources.Source(settings), words)
+    path = cache / store_identity.store_name(settings, identity)
     return TokenStore.open(path, words) if path.is_dir() else None
 
 
 def prepare(settings: DataSettings, output: str | Path) -> TokenStore:
-    """Makes the token store `output`, or opens it if it was made from the same settings.
+    """Makes the token store `output` in this process, or opens it if it is there.
 
     Raises:
         InputError: the data or the settings are wrong, or output holds something else.
     """
+    if files.is_remote(output):
+        raise InputError(
+            f"--output={output} is not on this machine: --runner=beam writes there, the local "
+            "runner to a folder here, which may be copied as it is"
+        )
     source, words = sources.Source(settings), _given_vocabulary(settings)
     return _prepare(settings, source, words, Path(output).expanduser())
+
+
+def prepare_on_beam(
+    settings: DataSettings, output: str | Path, pipeline_options: str | None = None
+) -> TokenStore:
+    """Makes the token store `output` on Apache Beam, or opens it if it is there.
+
+    The same store, to the byte, as `prepare` makes. What is there of it already is kept.
+
+    Args:
+        settings: what to tokenise and how.
+        output: a folder that every worker sees.
+        pipeline_options: as in `beam_runner.options`.
+
+    Raises:
+        InputError: the data or the settings are wrong, or output holds something else.
+    """
+    options = beam_runner.options(pipeline_options)
+    source = sources.Source(settings, beam_options=pipeline_options)
+    words, path = _given_vocabulary(settings), files.place(output)
+    identity = store_identity.made_from(settings, source, words)
+    if store_format.is_store(path):
+        store_identity.refuse_other_store(path, identity)
+        return _announce(TokenStore.open(path, words), "is ready")
+    work = unfinished.Unfinished(
+        str(path), settings, slices.SLICE_BYTES, store_format.TOKENS_PER_SHARD
+    )
+    if unfinished.is_there(path):
+        work.refuse_other(identity)
+        _say(f"going on with {source.description} in {path}")
+        words = words or work.vocabulary()
+    else:
+        _refuse_other_folder(path)
+        _say(f"preparing {source.description} in {path}")
+    work.start(identity, words or vocabulary_sample.train(settings, source))
+    items = source.slices()
+    beam_runner.write(work, items, options)
+    work.finish(source, items, _description(settings, source, identity))
+    return _announce(TokenStore.open(path), "is written")
 
 
 def _prepare(
     settings: DataSettings, source: sources.Source, words: Vocabulary | None, path: Path
 ) -> TokenStore:
-    identity = _identity(settings, source, words)
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        _refuse_other_store(path, identity)
+    identity = store_identity.made_from(settings, source, words)
+    if store_format.is_store(path):
+        store_identity.refuse_other_store(path, identity)
         return _announce(TokenStore.open(path, words), "is ready")
+    _refuse_other_folder(path)
     _check_writable(path)
     _say(f"preparing {source.description} in {path}")
-    if words is None:
-        words = _train_vocabulary(settings, source)
+    words = words or vocabulary_sample.train(settings, source)
     _write(settings, source, words, path, identity)
     return _announce(TokenStore.open(path, words), "is written")
 
@@ -91,75 +137,48 @@ def _prepare(
 def _write(
     settings: DataSettings, source: sources.Source, words: Vocabulary, path: Path, identity: dict
 ) -> None:
-    texts = ((split, document.text) for split, document in source.documents())
-    with StoreWriter(path, words) as writer, Progress("tokenising") as progress:
-        for chunk in tokenising.tokenise(texts, words, settings.sentence_split):
-            writer.add(*chunk[:4])
-            progress.add(len(chunk.document_lengths), chunk.characters, source.fraction_read)
-        writer.finish(
-            {
-                "source": source.description,
-                "made_from": identity,
-                "settings": dataclasses.asdict(settings),
-                "bad_records": dict(source.bad_records.counts),
-                "duplicates_dropped": source.duplicates_dropped,
-            }
+    account, held_out = source.start(), set()
+    with (
+        StoreWriter(path, words, store_format.TOKENS_PER_SHARD) as writer,
+        Progress("tokenising") as progress,
+    ):
+        for item in source.slices():
+            with writer.slice(item.number) as shards:
+                found = source.read(item, account, held_out, source.room(item, account.read))
+                texts = ((split, document.text) for split, document in found)
+                for chunk in tokenising.tokenise(texts, words, settings.sentence_split):
+                    shards.add(*chunk[:4])
+                    progress.add(
+                        len(chunk.document_lengths), chunk.characters, source.fraction_read
+                    )
+        source.refuse_empty(account)
+        writer.finish(_description(settings, source, identity) | account.outcome())
+
+
+def _description(settings: DataSettings, source: sources.Source, identity: dict) -> dict:
+    return {
+        "source": source.description,
+        "made_from": identity,
+        "settings": dataclasses.asdict(settings),
+    }
+
+
+def _cache(settings: DataSettings, cache_dir: str | None) -> Path:
+    cache = cache_dir or settings.cache_dir or "~/.cache/sparse_mixer_tf"
+    if files.is_remote(cache):
+        raise InputError(
+            f"--cache_dir={cache} is not on this machine; a store that lies there is read by its "
+            "own name, as --dataset=gs://bucket/tokens"
         )
+    return Path(cache).expanduser()
+
+
+def _is_store(dataset: str) -> bool:
+    return text_files.is_path(dataset) and store_format.is_store(files.place(dataset))
 
 
 def _given_vocabulary(settings: DataSettings) -> Vocabulary | None:
     return vocabulary.load(settings.vocab_filepath) if settings.vocab_filepath else None
-
-
-def _train_vocabulary(settings: DataSettings, source: sources.Source) -> Vocabulary:
-    sample = _sample(source)
-    lines = (line for text in sample for line in sentences.split(text, settings.sentence_split))
-    return vocabulary_training.train(lines, settings.vocab_size, settings.vocab_type)
-
-
-def _sample(source: sources.Source) -> list[str]:
-    """An even sample of the training documents: those whose content hash is low enough."""
-    sample, size, threshold, read = [], 0, 1.0, 0
-    with Progress("reading for the vocabulary") as progress:
-        for split, document in source.documents():
-            read += len(document.text)
-            progress.add(
-                1, len(document.text), max(source.fraction_read, read / _SAMPLED_CHARACTERS)
-            )
-            # The second half of the hash: the first one has divided train from validation.
-            rank = sources.hash_fraction(sources.content_hash(document.text)[8:])
-            if split == "train" and rank < threshold:
-                sample.append((rank, document.text))
-                size += len(document.text)
-            while size > _SAMPLE_CHARACTERS and len(sample) > 1:
-                threshold /= 2
-                sample = [kept for kept in sample if kept[0] < threshold] or sample[:1]
-                size = sum(len(text) for _, text in sample)
-            if read >= _SAMPLED_CHARACTERS:
-                break
-    return [text for _, text in sample]
-
-
-def _identity(settings: DataSettings, source: sources.Source, words: Vocabulary | None) -> dict:
-    """Everything the bytes of a store depend on."""
-    made_from = {name: getattr(settings, name) for name in _STORE_SETTINGS}
-    if words is None:
-        made_from["vocabulary"] = f"{settings.vocab_type} {settings.vocab_size}, trained"
-    else:
-        made_from["vocabulary"] = words.fingerprint
-    return made_from | {"source": source.description, "format": store_format.FORMAT_VERSION}
-
-
-def _store_name(settings: DataSettings, identity: dict) -> str:
-    slug = re.sub(r"[^A-Za-z0-9]+", "_", Path(settings.dataset).name).strip("_")[:40]
-    if "/" in settings.dataset and not Path(settings.dataset).exists():
-        slug = re.sub(r"[^A-Za-z0-9]+", "_", settings.dataset).strip("_")[-40:]
-    if settings.vocab_filepath:
-        words = Path(settings.vocab_filepath).stem
-    else:
-        words = f"{settings.vocab_type}_{settings.vocab_size}"
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    return f"{slug}-{words}-{digest[:10]}"
 
 
 def _check_writable(path: Path) -> None:
@@ -173,18 +192,14 @@ def _check_writable(path: Path) -> None:
         ) from None
 
 
-def _refuse_other_store(path: Path, identity: dict) -> None:
-    there = store_format.read_manifest(path).get("made_from", {})
-    differences = [
-        f"{name} {there.get(name)!r} instead of {value!r}"
-        for name, value in identity.items()
-        if there.get(name) != value
-    ]
-    if differences:
+def _refuse_other_folder(path: str | Path) -> None:
+    if unfinished.is_there(path):
         raise InputError(
-            f"--output={path} is a token store of another making ({'; '.join(differences)}); "
-            "choose another folder, or remove it"
+            f"--output={path} is the beginning of a token store; --runner=beam goes on with it, "
+            "or remove it"
         )
+    if files.names(path) or (files.exists(path) and not files.is_folder(path)):
+        store_format.read_manifest(path)
 
 
 def _announce(store: TokenStore, state: str) -> TokenStore:
@@ -213,6 +228,11 @@ def _parse(argv: Sequence[str]) -> list[str]:
             raise InputError(f"{positional[1]!r} is not a flag; flags are written --name=value")
         if not flags.FLAGS.output:
             raise InputError("--output is required: the folder to write")
+        options = flags.FLAGS.beam_pipeline_options
+        if options and flags.FLAGS.runner != "beam":
+            raise InputError(
+                f"--beam_pipeline_options={options} goes with --runner=beam; add it"
+            )
     except (flags.Error, OSError, InputError) as error:
         _say(f"error: {' '.join(str(error).removeprefix('ERROR:: ').split())}")
         sys.exit(2)
@@ -220,13 +240,19 @@ def _parse(argv: Sequence[str]) -> list[str]:
 
 
 def _run(_: list[str]) -> int:
+    on_beam, output = flags.FLAGS.runner == "beam", flags.FLAGS.output
     try:
-        prepare(data_flags.from_flags(), flags.FLAGS.output)
+        settings = data_flags.from_flags()
+        if on_beam:
+            prepare_on_beam(settings, output, flags.FLAGS.beam_pipeline_options)
+        else:
+            prepare(settings, output)
     except InputError as error:
         _say(f"error: {error}")
         return 2
     except KeyboardInterrupt:
-        _say("interrupted: nothing was written")
+        rest = "run the same command again to go on" if on_beam else "nothing was written"
+        _say(f"interrupted: {rest}")
         return 1
     return 0
 
@@ -234,6 +260,18 @@ def _run(_: list[str]) -> int:
 def main() -> None:
     """Runs the command line."""
     flags.DEFINE_string("output", None, "Folder to write the token store to.")
+    flags.DEFINE_enum(
+        "runner",
+        "local",
+        ["local", "beam"],
+        "Where it is made: in this process, or on Apache Beam, which may write to gs://, too.",
+    )
+    flags.DEFINE_string(
+        "beam_pipeline_options",
+        None,
+        "Options of --runner=beam as for tfds build: runner=DataflowRunner,project=…; without them "
+        "DirectRunner, on this machine.",
+    )
     app.run(_run, flags_parser=_parse)
 
 

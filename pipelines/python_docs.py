@@ -56,9 +56,15 @@ class PythonDocs:
         self.fraction_read = 0.0
         self._corpus = None
 
-    def documents(self, split: str, bad: BadRecords) -> Iterator[Document]:
-        """Yields the documents."""
+    def num_slices(self, split: str) -> int:
         del split
+        return 1
+
+    def documents(
+        self, split: str, bad: BadRecords, number: int | None = None
+    ) -> Iterator[Document]:
+        """Yields the documents, all of which are one slice."""
+        del split, number
         corpus = []
         for document in self._extract() if self._corpus is None else self._replay():
             corpus.append(document)

@@ -1,7 +1,7 @@
 """Documents as they leave a source, and the account of the records that were no documents."""
 
 import collections
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from pipelines.errors import InputError
@@ -24,12 +24,13 @@ class BadRecords:
 
     Attributes:
         counts: Counter of reasons.
+        first: where the first one is and what is wrong with it; empty without any.
     """
 
     def __init__(self, most: int):
         self.counts = collections.Counter()
+        self.first = ""
         self._most = most
-        self._first = ""
 
     def add(self, reason: str, where: str) -> None:
         """Counts one record.
@@ -41,13 +42,23 @@ class BadRecords:
         Raises:
             InputError: more than `most` records are bad.
         """
-        self._first = self._first or f"{where}: {reason}"
+        self.first = self.first or f"{where}: {reason}"
         self.counts[reason] += 1
-        if self.counts.total() > self._most:
-            raise InputError(
-                f"more than --max_bad_records={self._most} bad records ({self}; first "
-                f"{self._first}); mend the data or raise --max_bad_records"
-            )
+        self._refuse_too_many()
+
+    def add_counts(self, counts: Mapping[str, int], first: str) -> None:
+        """Counts the records of another part of the data.
+
+        Args:
+            counts: of reasons, as in `counts`.
+            first: as in `first`.
+
+        Raises:
+            InputError: more than `most` records are bad.
+        """
+        self.first = self.first or first
+        self.counts.update(counts)
+        self._refuse_too_many()
 
     def screen(self, text: str, origin: str, where: str) -> Iterator[Document]:
         """Yields the document if its text has two words or more; counts it as bad otherwise."""
@@ -56,6 +67,13 @@ class BadRecords:
             yield Document(text, origin)
         else:
             self.add("one word" if words else "empty", where)
+
+    def _refuse_too_many(self) -> None:
+        if self.counts.total() > self._most:
+            raise InputError(
+                f"more than --max_bad_records={self._most} bad records ({self}; first "
+                f"{self.first}); mend the data or raise --max_bad_records"
+            )
 
     def __str__(self) -> str:
         return ", ".join(f"{count} {reason}" for reason, count in self.counts.most_common())

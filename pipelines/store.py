@@ -69,7 +69,9 @@ class TokenStore:
         return self.manifest["data_fingerprint"]
 
     @classmethod
-    def open(cls, path: str | Path, vocabulary: Vocabulary | None = None) -> "TokenStore":
+    def open(
+        cls, path: str | Path, vocabulary: Vocabulary | None = None, scratch: Path | None = None
+    ) -> "TokenStore":
         """Opens and verifies a store.
 
         Args:
@@ -120,16 +122,17 @@ def _verify(path: Path, manifest: dict) -> bool:
 
 
 def _map_split(path: Path, manifest: dict, split: str) -> tuple[Shard, ...]:
-    names = [name for name in manifest["files"] if name.startswith(f"{split}/")]
-    shards = len(names) // len(store_format.ARRAYS)
+    ending = f".{store_format.ARRAYS[0]}"
+    names = [n.removesuffix(ending) for n in manifest["files"] if n.endswith(ending)]
+    names = [n.removeprefix(f"{split}/") for n in names if n.startswith(f"{split}/")]
     return tuple(
-        Shard(*(_map(path, manifest, split, shard, array) for array in store_format.ARRAYS))
-        for shard in range(shards)
+        Shard(*(_map(path, manifest, split, name, array) for array in store_format.ARRAYS))
+        for name in names
     )
 
 
-def _map(path: Path, manifest: dict, split: str, shard: int, array: str) -> np.ndarray:
+def _map(path: Path, manifest: dict, split: str, name: str, array: str) -> np.ndarray:
     dtype = store_format.array_dtype(array, manifest["vocabulary_size"])
-    file = path / store_format.array_path(split, shard, array)
+    file = path / store_format.array_path(split, name, array)
     # A plain view: slicing np.memmap itself costs microseconds each time.
     return np.memmap(file, dtype, mode="r").view(np.ndarray)

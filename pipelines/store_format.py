@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipelines import files
 from pipelines.errors import InputError
 
 FORMAT_VERSION = 1
@@ -20,9 +21,14 @@ TOKENS_PER_SHARD = 64 * 2**20
 _CHECKSUM_BYTES = 2**20
 
 
-def array_path(split: str, shard: int, array: str) -> str:
+def shard_name(slice_number: int, shard: int) -> str:
+    """Shards are named by their slice; the second one of a slice is `00007-1`."""
+    return f"{slice_number:05d}-{shard}" if shard else f"{slice_number:05d}"
+
+
+def array_path(split: str, name: str, array: str) -> str:
     """Where an array of a shard lies, relative to the store."""
-    return f"{split}/{shard:05d}.{array}"
+    return f"{split}/{name}.{array}"
 
 
 def token_dtype(vocab_size: int) -> np.dtype:
@@ -39,10 +45,10 @@ def fingerprint(checksums: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(checksums).encode()).hexdigest()
 
 
-def checksum(path: Path) -> str:
+def checksum(path: str | Path) -> str:
     """sha256 of a file, hexadecimal."""
     digest = hashlib.sha256()
-    with open(path, "rb") as stream:
+    with files.open_binary(path) as stream:
         while block := stream.read(_CHECKSUM_BYTES):
             digest.update(block)
     return digest.hexdigest()
@@ -57,22 +63,23 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_manifest(folder: Path, manifest: dict) -> None:
-    with open(folder / MANIFEST, "w", encoding="utf-8") as stream:
-        json.dump(manifest, stream, indent=2)
-        stream.write("\n")
-        stream.flush()
-        os.fsync(stream.fileno())
+def is_store(folder: str | Path) -> bool:
+    return files.exists(files.join(folder, MANIFEST))
 
 
-def read_manifest(folder: Path) -> dict:
+def write_manifest(folder: str | Path, manifest: dict) -> None:
+    content = json.dumps(manifest, indent=2) + "\n"
+    files.write_whole(files.join(folder, MANIFEST), content.encode())
+
+
+def read_manifest(folder: str | Path) -> dict:
     """Reads the manifest of a store.
 
     Raises:
         InputError: there is none, or it is of another format.
     """
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads(files.read_bytes(files.join(folder, MANIFEST)))
     except FileNotFoundError:
         raise InputError(
             f"{folder} is no token store: it has no {MANIFEST}; make one with "
@@ -80,7 +87,7 @@ def read_manifest(folder: Path) -> dict:
         ) from None
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(
-            f"{folder / MANIFEST} cannot be read ({error}); prepare it again"
+            f"{files.join(folder, MANIFEST)} cannot be read ({error}); prepare it again"
         ) from None
     version = manifest.get("format_version") if isinstance(manifest, dict) else None
     if version != FORMAT_VERSION:

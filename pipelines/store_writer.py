@@ -1,27 +1,29 @@
-"""Writes a token store: streaming, in bounded memory, and whole or not at all."""
+"""Writes a token store on this machine: streaming, in bounded memory, and whole or not at all."""
 
-import dataclasses
-import hashlib
+import contextlib
 import os
 import shutil
 import socket
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
-from pipelines import store_format
+from pipelines import files, store_format
+from pipelines.slice_writer import SliceWriter
 from pipelines.vocabulary import Vocabulary
+
+_FOLDERS = (*store_format.SPLITS, os.path.dirname(store_format.VOCABULARY))
 
 
 class StoreWriter:
-    """Writes documents into a temporary sibling of `path` and renames it when it is complete.
+    """Writes slices into a temporary sibling of `path` and renames it when it is complete.
 
     The manifest is written after every array has reached the disk, and the rename comes last: a
     process that is killed at any instant leaves no folder that passes for a store, and what it
     leaves is removed at the next start on the same machine.
 
         with StoreWriter(path, vocabulary) as writer:
-            writer.add("train", tokens, sentence_lengths, document_lengths)
+            with writer.slice(0) as shards:
+                shards.add("train", tokens, sentence_lengths, document_lengths)
             writer.finish({"source": "…"})
     """
 
@@ -31,43 +33,34 @@ class StoreWriter:
         vocabulary: Vocabulary,
         tokens_per_shard: int = store_format.TOKENS_PER_SHARD,
     ):
-        self._path = path
-        self._vocabulary = vocabulary
+        self._path, self._vocabulary = path, vocabulary
+        self._tokens_per_shard = tokens_per_shard
+        self._slices = []
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(path)
         self._folder = path.parent / f"{_partial_prefix(path)}{os.getpid()}"
-        self._splits = {}
-        for split in store_format.SPLITS:
-            (self._folder / split).mkdir(parents=True)
-            self._splits[split] = _SplitWriter(
-                self._folder, split, vocabulary.size, tokens_per_shard
-            )
-        self._write_vocabulary()
+        self._scratch = self._folder / "scratch"
+        start_folder(self._folder, vocabulary)
+        self._scratch.mkdir()
 
     def __enter__(self) -> "StoreWriter":
         return self
 
     def __exit__(self, *_) -> None:
-        for split in self._splits.values():
-            split.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def add(
-        self,
-        split: str,
-        tokens: np.ndarray,
-        sentence_lengths: np.ndarray,
-        document_lengths: np.ndarray,
-    ) -> None:
-        """Appends whole documents.
-
-        Args:
-            split: "train" or "validation".
-            tokens: ids of all documents, one after the other.
-            sentence_lengths: tokens of each sentence, at least one.
-            document_lengths: tokens of each document, at least one.
-        """
-        self._splits[split].add(tokens, sentence_lengths, document_lengths)
+    @contextlib.contextmanager
+    def slice(self, number: int) -> Iterator[SliceWriter]:
+        """Writes a slice; slices come in the order that the store shall have."""
+        shards = SliceWriter(
+            self._folder, self._scratch, number, self._vocabulary.size, self._tokens_per_shard
+        )
+        try:
+            yield shards
+            shards.close()
+        finally:
+            shards.abandon()
+        self._slices.append({"files": shards.files, "counts": shards.counts})
 
     def finish(self, description: dict) -> None:
         """Completes the store.
@@ -75,97 +68,67 @@ class StoreWriter:
         Args:
             description: what the manifest tells beside counts, fingerprints and checksums.
         """
-        files = {}
-        for split in self._splits.values():
-            split.close()
-            files.update(split.files)
-        arrays = [entry["sha256"] for entry in files.values()]
-        files[store_format.VOCABULARY] = {
-            "bytes": len(self._vocabulary.model_bytes),
-            "sha256": self._vocabulary.fingerprint,
-        }
-        manifest = {
-            "format_version": store_format.FORMAT_VERSION,
-            **description,
-            "counts": {n: dataclasses.asdict(s.counts) for n, s in self._splits.items()},
-            "vocabulary_size": self._vocabulary.size,
-            "vocabulary_fingerprint": self._vocabulary.fingerprint,
-            "data_fingerprint": store_format.fingerprint(arrays),
-            "files": files,
-        }
-        for folder in (*(self._folder / name for name in self._splits), self._folder):
-            store_format.sync_folder(folder)
-        store_format.write_manifest(self._folder, manifest)
+        self._scratch.rmdir()
+        for name in _FOLDERS:
+            store_format.sync_folder(self._folder / name)
+        complete(self._folder, self._vocabulary, self._slices, description)
         store_format.sync_folder(self._folder)
         try:
             os.rename(self._folder, self._path)
         except OSError:
             # Another process finished the same store first: theirs holds the same bytes.
-            if not (self._path / store_format.MANIFEST).exists():
+            if not store_format.is_store(self._path):
                 raise
         store_format.sync_folder(self._path.parent)
 
-    def _write_vocabulary(self) -> None:
-        path = self._folder / store_format.VOCABULARY
-        path.parent.mkdir()
-        with open(path, "wb") as stream:
-            stream.write(self._vocabulary.model_bytes)
-            stream.flush()
-            os.fsync(stream.fileno())
-        store_format.sync_folder(path.parent)
+
+def start_folder(folder: str | Path, vocabulary: Vocabulary) -> None:
+    """Makes the folders of a store, and its vocabulary."""
+    for name in _FOLDERS:
+        files.make_folder(files.join(folder, name))
+    files.write_whole(files.join(folder, store_format.VOCABULARY), vocabulary.model_bytes)
 
 
-@dataclasses.dataclass
-class Counts:
-    documents: int = 0
-    sentences: int = 0
-    tokens: int = 0
+def complete(
+    folder: str | Path,
+    vocabulary: Vocabulary,
+    slices: Sequence[Mapping[str, dict]],
+    description: dict,
+) -> dict:
+    """Writes the manifest, which makes a folder of shards a store, and returns it.
 
-
-class _SplitWriter:
-    """Appends the arrays of one split, a shard at a time, and checksums what it writes."""
-
-    def __init__(self, folder: Path, split: str, vocab_size: int, tokens_per_shard: int):
-        self.counts = Counts()
-        self.files = {}
-        self._folder, self._split, self._vocab_size = folder, split, vocab_size
-        self._tokens_per_shard = tokens_per_shard
-        self._shard = -1
-        self._open = {}
-
-    def add(self, tokens, sentence_lengths, document_lengths) -> None:
-        if not self._open or self._tokens_in_shard >= self._tokens_per_shard:
-            self._start_shard()
-        base = self._tokens_in_shard
-        self._append("tokens", tokens)
-        self._append("sentence_ends", np.cumsum(sentence_lengths) + base)
-        self._append("document_ends", np.cumsum(document_lengths) + base)
-        self._tokens_in_shard += len(tokens)
-        self.counts.documents += len(document_lengths)
-        self.counts.sentences += len(sentence_lengths)
-        self.counts.tokens += len(tokens)
-
-    def close(self) -> None:
-        for name, (stream, digest) in self._open.items():
-            stream.flush()
-            os.fsync(stream.fileno())
-            self.files[name] = {"bytes": stream.tell(), "sha256": digest.hexdigest()}
-            stream.close()
-        self._open = {}
-
-    def _start_shard(self) -> None:
-        self.close()
-        self._shard += 1
-        self._tokens_in_shard = 0
-        for array in store_format.ARRAYS:
-            name = store_format.array_path(self._split, self._shard, array)
-            self._open[name] = open(self._folder / name, "wb"), hashlib.sha256()  # noqa: SIM115
-
-    def _append(self, array: str, values: np.ndarray) -> None:
-        stream, digest = self._open[store_format.array_path(self._split, self._shard, array)]
-        data = values.astype(store_format.array_dtype(array, self._vocab_size)).tobytes()
-        stream.write(data)
-        digest.update(data)
+    Args:
+        folder: holds the arrays and the vocabulary.
+        vocabulary: what they were tokenised with.
+        slices: `files` and `counts` of `SliceWriter` of each slice, in order.
+        description: what the manifest tells beside counts, fingerprints and checksums.
+    """
+    arrays = {
+        name: entry
+        for split in store_format.SPLITS
+        for one in slices
+        for name, entry in one["files"].items()
+        if name.startswith(f"{split}/")
+    }
+    counts = {
+        split: {
+            unit: sum(one["counts"][split][unit] for one in slices)
+            for unit in ("documents", "sentences", "tokens")
+        }
+        for split in store_format.SPLITS
+    }
+    words = {"bytes": len(vocabulary.model_bytes), "sha256": vocabulary.fingerprint}
+    manifest = {
+        "format_version": store_format.FORMAT_VERSION,
+        **description,
+        "counts": counts,
+        "vocabulary_size": vocabulary.size,
+        "vocabulary_fingerprint": vocabulary.fingerprint,
+        "data_fingerprint": store_format.fingerprint(e["sha256"] for e in arrays.values()),
+        "files": arrays | {store_format.VOCABULARY: words},
+    }
+    store_format.write_manifest(folder, manifest)
+    return manifest
 
 
 def remove_leftovers(path: Path) -> None:

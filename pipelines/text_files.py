@@ -7,9 +7,10 @@ import json
 import lzma
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import BinaryIO
 
+from pipelines import files, slices
 from pipelines.errors import InputError
 from pipelines.records import BadRecords, Document
 
@@ -22,32 +23,34 @@ def is_path(dataset: str) -> bool:
     stem = dataset.removesuffix(Path(dataset).suffix) if _compressed(dataset) else dataset
     return (
         dataset.startswith(("/", "./", "../", "~"))
+        or files.is_remote(dataset)
         or glob.has_magic(dataset)
         or stem.endswith(_SUFFIXES)
         or Path(dataset).exists()
     )
 
 
-def find(dataset: str) -> list[Path]:
-    """The files that a path or glob names, sorted.
+def find(dataset: str) -> list[str | Path]:
+    """The files that a path or glob names, sorted; they may lie on gs://.
 
     Raises:
         InputError: there are none, one is empty, or the path is a folder.
     """
-    pattern = str(Path(dataset).expanduser())
-    if Path(pattern).is_dir():
+    pattern = files.place(dataset)
+    if files.is_folder(pattern):
         raise InputError(f"--dataset={dataset} is a folder; name its files, as {dataset}/*.txt")
-    if glob.has_magic(pattern) and not Path(pattern).exists():
-        paths = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]
-        paths = [path for path in paths if path.is_file()]
-    else:
-        paths = [Path(pattern)]
+    is_pattern = glob.has_magic(str(pattern)) and not files.exists(pattern)
+    paths = files.find(pattern) if is_pattern else [pattern]
     if not paths:
         raise InputError(f"--dataset={dataset} matches no file; check the pattern")
     for path in paths:
-        if not path.exists():
-            raise InputError(f"--dataset={dataset}: there is no file {path}; check the path")
-        if path.stat().st_size == 0:
+        try:
+            size = files.state(path).size
+        except FileNotFoundError:
+            raise InputError(
+                f"--dataset={dataset}: there is no file {path}; check the path"
+            ) from None
+        if size == 0:
             raise InputError(f"--dataset={dataset}: {path} is empty; remove it or fill it")
     return paths
 
@@ -66,30 +69,37 @@ class TextFiles:
 
     splits = ("train",)
 
-    def __init__(self, dataset: str):
+    def __init__(self, dataset: str, slice_bytes: int = slices.SLICE_BYTES):
+        """Args: dataset: as in `find`; slice_bytes: as in `slices.group`."""
         self._paths = find(dataset)
-        self._sizes = [path.stat().st_size for path in self._paths]
-        self.description = "; ".join(
-            f"{path.resolve()} ({path.stat().st_size} bytes, changed {path.stat().st_mtime_ns})"
-            for path in self._paths
-        )
+        states = [files.state(path) for path in self._paths]
+        self._sizes = [state.size for state in states]
+        self._slices = slices.group(self._sizes, slice_bytes)
+        self.description = "; ".join(map(describe, self._paths, states))
         self.fraction_read = 0.0
 
-    def documents(self, split: str, bad: BadRecords) -> Iterator[Document]:
-        """Yields the documents in order of the files' names.
+    def num_slices(self, split: str) -> int:
+        del split
+        return len(self._slices)
+
+    def documents(
+        self, split: str, bad: BadRecords, number: int | None = None
+    ) -> Iterator[Document]:
+        """Yields the documents of a slice, or of all, in order of the files' names.
 
         Raises:
             InputError: a file cannot be read, or too many records are bad.
         """
         del split
-        for number, path in enumerate(self._paths):
-            before = sum(self._sizes[:number])
-            compressed = _compressed(path.name)
-            name = path.stem if compressed else path.name
-            read = _json_lines if name.endswith(".jsonl") else _text
+        for at in range(len(self._paths)) if number is None else self._slices[number]:
+            path, before = self._paths[at], sum(self._sizes[:at])
+            name = PurePath(path)
+            compressed = _compressed(name.name)
+            plain_name = name.stem if compressed else name.name
+            read = _json_lines if plain_name.endswith(".jsonl") else _text
             try:
-                with open(path, "rb") as file:
-                    stream = _OPEN[path.suffix](file) if compressed else file
+                with files.open_binary(path) as file:
+                    stream = _OPEN[name.suffix](file) if compressed else file
                     for document in read(stream, path, bad):
                         self.fraction_read = (before + file.tell()) / sum(self._sizes)
                         yield document
@@ -99,11 +109,17 @@ class TextFiles:
                 ) from None
 
 
+def describe(path: str | Path, state: files.State) -> str:
+    """A file and its version, as far as size and time of change tell one."""
+    where = path if files.is_remote(path) else path.resolve()
+    return f"{where} ({state.size} bytes, changed {state.changed})"
+
+
 def _compressed(name: str) -> bool:
     return Path(name).suffix in _OPEN
 
 
-def _json_lines(stream: BinaryIO, path: Path, bad: BadRecords) -> Iterator[Document]:
+def _json_lines(stream: BinaryIO, path: str | Path, bad: BadRecords) -> Iterator[Document]:
     for number, line in enumerate(stream, 1):
         if not line.strip():
             continue
@@ -116,12 +132,12 @@ def _json_lines(stream: BinaryIO, path: Path, bad: BadRecords) -> Iterator[Docum
             bad.add("invalid JSON", where)
         else:
             if isinstance(record, dict) and isinstance(record.get("text"), str):
-                yield from bad.screen(record["text"], path.name, where)
+                yield from bad.screen(record["text"], PurePath(path).name, where)
             else:
                 bad.add("without text", where)
 
 
-def _text(stream: BinaryIO, path: Path, bad: BadRecords) -> Iterator[Document]:
+def _text(stream: BinaryIO, path: str | Path, bad: BadRecords) -> Iterator[Document]:
     lines, first = [], 1
     for number, line in enumerate(stream, 1):
         if line.strip():
@@ -133,7 +149,7 @@ def _text(stream: BinaryIO, path: Path, bad: BadRecords) -> Iterator[Document]:
 
 
 def _text_document(
-    lines: list[bytes], path: Path, first: int, bad: BadRecords
+    lines: list[bytes], path: str | Path, first: int, bad: BadRecords
 ) -> Iterator[Document]:
     if not lines:
         return
@@ -143,4 +159,4 @@ def _text_document(
     except UnicodeDecodeError:
         bad.add("invalid UTF-8", where)
     else:
-        yield from bad.screen(text, path.name, where)
+        yield from bad.screen(text, PurePath(path).name, where)

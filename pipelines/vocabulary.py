@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import sentencepiece
-from sentencepiece import sentencepiece_model_pb2
 
+from pipelines import files
 from pipelines.errors import InputError
 
 WORD_BEGINS = "\u2581"
@@ -62,7 +62,7 @@ class Vocabulary:
     @property
     def is_unigram(self) -> bool:
         """Whether it is a unigram model, and not BPE."""
-        spec = sentencepiece_model_pb2.ModelProto.FromString(self.model_bytes).trainer_spec
+        spec = _model_proto().FromString(self.model_bytes).trainer_spec
         return spec.model_type == spec.UNIGRAM
 
     def encode_batch(self, texts: list[str], num_threads: int = 1) -> list[list[int]]:
@@ -119,8 +119,8 @@ def plain_text(words: Vocabulary) -> Vocabulary:
 
     So it is already where special pieces are control symbols, as in models trained here.
     """
-    model = sentencepiece_model_pb2.ModelProto.FromString(words.model_bytes)
-    kinds = sentencepiece_model_pb2.ModelProto.SentencePiece
+    model = _model_proto().FromString(words.model_bytes)
+    kinds = _model_proto().SentencePiece
     special = {piece for spellings in SPECIAL_PIECES.values() for piece in spellings}
     for piece in model.pieces:
         if piece.piece in special and piece.type == kinds.USER_DEFINED:
@@ -128,8 +128,15 @@ def plain_text(words: Vocabulary) -> Vocabulary:
     return Vocabulary(model.SerializeToString())
 
 
+def _model_proto():
+    # Not at the top: it needs protobuf 7, and Apache Beam's workers, who need it not, have 6.
+    from sentencepiece import sentencepiece_model_pb2
+
+    return sentencepiece_model_pb2.ModelProto
+
+
 def load(path: str | Path) -> Vocabulary:
-    """Reads a SentencePiece model.
+    """Reads a SentencePiece model, which may lie on gs://.
 
     Raises:
         InputError: no such file, not a model, or a special piece is missing.
@@ -144,7 +151,7 @@ def read_bytes(path: str | Path) -> bytes:
         InputError: no such file, or one that is far too large.
     """
     try:
-        with open(path, "rb") as file:
+        with files.open_binary(path) as file:
             content = file.read(_LARGEST_BYTES + 1)
     except OSError as error:
         raise InputError(

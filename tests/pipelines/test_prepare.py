@@ -79,17 +79,6 @@ def test_bad_records_are_in_the_manifest_and_too_many_leave_nothing(settings, co
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a.jsonl", "s"]
 
 
-def test_a_large_corpus_is_sampled_evenly_for_the_vocabulary(settings, monkeypatch):
-    source = prepare.sources.Source(settings)
-    everything = prepare._sample(source)
-    monkeypatch.setattr(prepare, "_SAMPLE_CHARACTERS", 10_000)
-    sample = prepare._sample(source)
-    assert 2_000 < sum(map(len, sample)) <= 10_000 < sum(map(len, everything))
-    places = [everything.index(text) / len(everything) for text in sample]
-    assert places == sorted(places)
-    assert min(places) < 0.3 and max(places) > 0.7
-
-
 def test_the_command_writes_a_store_and_says_so_when_run_again(corpus, tmp_path):
     arguments = (
         f"--dataset={corpus}",

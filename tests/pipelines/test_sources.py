@@ -53,7 +53,7 @@ def test_max_documents_bounds_all_that_is_read(tmp_path):
     source = Source(DataSettings(dataset=path, max_documents=500))
     divided = splits(source)
     assert len(divided["train"]) + len(divided["validation"]) == 500
-    assert source.documents_read == 500
+    assert sum(source.account.read.values()) == 500
     assert source.fraction_read == 1.0
 
 
@@ -80,7 +80,10 @@ class Reader:
     def __init__(self, *_):
         pass
 
-    def documents(self, split, bad):
+    def num_slices(self, split):
+        return 1
+
+    def documents(self, split, bad, number):
         texts = {
             "train": ["a document", "held  out", "another document", "held out"],
             "validation": ["held out", "also held out"],
@@ -96,11 +99,11 @@ def test_training_copies_of_validation_documents_are_dropped_and_counted(monkeyp
         "train": ["a document", "another document"],
         "validation": ["held out", "also held out"],
     }
-    assert source.duplicates_dropped == 2
+    assert source.account.duplicates_dropped == 2
 
 
 def test_max_documents_is_shared_by_a_source_with_its_own_validation_split(monkeypatch):
     monkeypatch.setattr("pipelines.sources.TfdsText", Reader)
     source = Source(DataSettings(dataset="made/up", max_documents=3))
     assert splits(source) == {"train": ["a document"], "validation": ["held out"]}
-    assert source.documents_read == 3
+    assert sum(source.account.read.values()) == 3

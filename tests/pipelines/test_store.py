@@ -16,10 +16,11 @@ from tests.pipelines.conftest import made_up_document
 def write(path, words, tokens_per_shard=2**20):
     """Ten documents of two sentences of 3 and 4 tokens in train, one in validation."""
     with StoreWriter(path, words, tokens_per_shard) as writer:
-        for number in range(10):
-            tokens = np.arange(7) + 10 * number
-            writer.add("train", tokens, np.array([3, 4]), np.array([7]))
-        writer.add("validation", np.arange(7), np.array([3, 4]), np.array([7]))
+        with writer.slice(0) as shards:
+            for number in range(10):
+                tokens = np.arange(7) + 10 * number
+                shards.add("train", tokens, np.array([3, 4]), np.array([7]))
+            shards.add("validation", np.arange(7), np.array([3, 4]), np.array([7]))
         writer.finish({"source": "made up", "bad_records": {}, "duplicates_dropped": 0})
     return TokenStore.open(path)
 
@@ -53,8 +54,9 @@ def test_the_data_fingerprint_follows_the_data_alone(store, tmp_path):
     one = write(tmp_path / "one", store.vocabulary)
     same = write(tmp_path / "same", store.vocabulary)
     with StoreWriter(tmp_path / "other", store.vocabulary) as writer:
-        for split in ("train", "validation"):
-            writer.add(split, np.arange(7), np.array([3, 4]), np.array([7]))
+        with writer.slice(0) as shards:
+            for split in ("train", "validation"):
+                shards.add(split, np.arange(7), np.array([3, 4]), np.array([7]))
         writer.finish({"source": "made up"})
     assert one.data_fingerprint == same.data_fingerprint
     assert one.data_fingerprint != TokenStore.open(tmp_path / "other").data_fingerprint
@@ -98,8 +100,12 @@ def test_a_folder_that_is_no_store_or_of_another_format_is_refused(store, tmp_pa
 
 
 def test_a_writer_that_fails_leaves_nothing(store, tmp_path):
-    with pytest.raises(RuntimeError), StoreWriter(tmp_path / "s", store.vocabulary) as writer:
-        writer.add("train", np.arange(7), np.array([7]), np.array([7]))
+    with (
+        pytest.raises(RuntimeError),
+        StoreWriter(tmp_path / "s", store.vocabulary) as writer,
+        writer.slice(0) as shards,
+    ):
+        shards.add("train", np.arange(7), np.array([7]), np.array([7]))
         raise RuntimeError
     assert not list(tmp_path.iterdir())
 
@@ -112,8 +118,9 @@ import numpy as np
 from pipelines import vocabulary
 from pipelines.store_writer import StoreWriter
 writer = StoreWriter(Path(sys.argv[1]), vocabulary.load(sys.argv[2]))
-writer.add("train", np.arange(7), np.array([7]), np.array([7]))
-os.kill(os.getpid(), signal.SIGKILL)
+with writer.slice(0) as shards:
+    shards.add("train", np.arange(7), np.array([7]), np.array([7]))
+    os.kill(os.getpid(), signal.SIGKILL)
 """
     model = store.path / store_format.VOCABULARY
     command = [sys.executable, "-c", code, str(tmp_path / "s"), str(model)]
@@ -141,8 +148,9 @@ def test_two_writers_of_one_store_end_with_one_store(store, tmp_path, monkeypatc
     monkeypatch.undo()
     first = write(path, store.vocabulary)
     with late:
-        late.add("train", np.arange(7), np.array([7]), np.array([7]))
-        late.add("validation", np.arange(7), np.array([7]), np.array([7]))
+        with late.slice(0) as shards:
+            shards.add("train", np.arange(7), np.array([7]), np.array([7]))
+            shards.add("validation", np.arange(7), np.array([7]), np.array([7]))
         late.finish({"source": "made up"})
     assert TokenStore.open(path).data_fingerprint == first.data_fingerprint
     assert [entry.name for entry in tmp_path.iterdir()] == ["s"]

@@ -1,5 +1,7 @@
 """Writes the slices of a token store on Apache Beam: here, or on Dataflow, Flink or Spark."""
 
+import contextlib
+import io
 from collections.abc import Iterable, Sequence
 
 from pipelines.errors import InputError
@@ -22,18 +24,26 @@ def options(text: str | None):
         InputError: Apache Beam is not installed, or an option is wrong.
     """
     beam = _beam()
+    kinds = beam.options.pipeline_options
     flags = [f"--{option.strip()}" for option in (text or "").split(",") if option.strip()]
+    complaint = io.StringIO()
     try:
-        made = beam.options.pipeline_options.PipelineOptions(flags)
-        standard = made.view_as(beam.options.pipeline_options.StandardOptions)
-        if standard.runner in (None, "DirectRunner"):
-            standard.runner = _HERE
-        beam.runners.create_runner(standard.runner)
-        unknown = made.get_all_options(drop_default=True, retain_unknown_options=False)
-        del unknown
+        with contextlib.redirect_stderr(complaint):
+            made = kinds.PipelineOptions(flags)
+            runner = made.view_as(kinds.StandardOptions)
+            if runner.runner in (None, "DirectRunner"):
+                runner.runner = _HERE
+                made.view_as(kinds.WorkerOptions).default_sdk_harness_log_level = "WARNING"
+            # Each of these looks at some of the options.
+            made.get_all_options()
+            beam.Pipeline(options=made)
     except (SystemExit, ValueError, ImportError) as error:
+        if isinstance(error, SystemExit):
+            reason = complaint.getvalue().strip().split("\n")[-1]
+        else:
+            reason = " ".join(str(error).split())
         raise InputError(
-            f"--beam_pipeline_options={text} is wrong ({error}); use runner=DirectRunner, or the "
+            f"--beam_pipeline_options={text} is wrong ({reason}); use runner=DirectRunner, or the "
             "options of your runner, comma-separated and without dashes"
         ) from None
     return made

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from pipelines import (
     beam_runner,
@@ -230,9 +230,7 @@ def _parse(argv: Sequence[str]) -> list[str]:
             raise InputError("--output is required: the folder to write")
         options = flags.FLAGS.beam_pipeline_options
         if options and flags.FLAGS.runner != "beam":
-            raise InputError(
-                f"--beam_pipeline_options={options} goes with --runner=beam; add it"
-            )
+            raise InputError(f"--beam_pipeline_options={options} goes with --runner=beam; add it")
     except (flags.Error, OSError, InputError) as error:
         _say(f"error: {' '.join(str(error).removeprefix('ERROR:: ').split())}")
         sys.exit(2)
@@ -241,6 +239,8 @@ def _parse(argv: Sequence[str]) -> list[str]:
 
 def _run(_: list[str]) -> int:
     on_beam, output = flags.FLAGS.runner == "beam", flags.FLAGS.output
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.WARNING)
     try:
         settings = data_flags.from_flags()
         if on_beam:

@@ -3,6 +3,7 @@
 import bz2
 import glob
 import gzip
+import hashlib
 import json
 import lzma
 import zlib
@@ -15,6 +16,8 @@ from pipelines.errors import InputError
 from pipelines.records import BadRecords, Document
 
 _OPEN = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
+# More of them are described by a digest.
+_NAMED_FILES = 100
 _SUFFIXES = (".txt", ".jsonl")
 
 
@@ -75,7 +78,7 @@ class TextFiles:
         states = [files.state(path) for path in self._paths]
         self._sizes = [state.size for state in states]
         self._slices = slices.group(self._sizes, slice_bytes)
-        self.description = "; ".join(map(describe, self._paths, states))
+        self.description = _describe_all(self._paths, states)
         self.fraction_read = 0.0
 
     def num_slices(self, split: str) -> int:
@@ -113,6 +116,15 @@ def describe(path: str | Path, state: files.State) -> str:
     """A file and its version, as far as size and time of change tell one."""
     where = path if files.is_remote(path) else path.resolve()
     return f"{where} ({state.size} bytes, changed {state.changed})"
+
+
+def _describe_all(paths: list[str | Path], states: list[files.State]) -> str:
+    each = [describe(path, state) for path, state in zip(paths, states, strict=True)]
+    if len(each) <= _NAMED_FILES:
+        return "; ".join(each)
+    digest = hashlib.sha256("\n".join(each).encode()).hexdigest()
+    size = sum(state.size for state in states)
+    return f"{len(each)} files ({size} bytes, {digest[:16]}) from {paths[0]} to {paths[-1]}"
 
 
 def _compressed(name: str) -> bool:

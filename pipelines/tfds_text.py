@@ -111,12 +111,13 @@ class TfdsText:
         where = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
         where = os.path.expanduser(where)
         command = f"tfds build {self._name} --data_dir={shlex.quote(where)}"
-        note = ""
+        # In 4.9.10 the program `tfds` does not start without Apache Beam, whatever it builds.
+        note = " where requirements-beam.txt is installed"
         if isinstance(self._builder, self._tfds.core.BeamBasedBuilder):
             command += f" --beam_pipeline_options={shlex.quote(beam_options or _LOCAL_BEAM)}"
-            note = (
-                " (with requirements-beam.txt installed; on a cluster name it in the options, as "
-                "runner=DataflowRunner,project=…,region=…,temp_location=gs://…)"
+            note += (
+                " (the options of a cluster are runner=DataflowRunner,project=…,region=…,"
+                "temp_location=gs://… and the like)"
             )
         raise InputError(
             f"--dataset={self._name} is not prepared in {where}; run `{command}` first{note}, or "

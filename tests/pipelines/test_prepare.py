@@ -108,6 +108,9 @@ def test_the_command_writes_a_store_and_says_so_when_run_again(corpus, tmp_path)
         (["--vocab_filepath=missing.model"], "--vocab_filepath=missing.model"),
         (["--masking_rate=2"], "--masking_rate=2"),
         (["--output="], "--output is required"),
+        (["--output=gs://bucket/tokens"], "--runner=beam writes there"),
+        (["--beam_pipeline_options=runner=DirectRunner"], "goes with --runner=beam"),
+        (["--runner=spark"], "runner"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path, arguments, message):

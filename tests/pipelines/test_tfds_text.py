@@ -1,9 +1,12 @@
 import json
 import os
+import shlex
 import subprocess
 import sys
 
 import pytest
+import simple_parsing
+from tensorflow_datasets.scripts.cli import build
 
 from pipelines.errors import InputError
 from pipelines.records import BadRecords
@@ -33,6 +36,46 @@ def test_an_unregistered_data_set_is_read_in_file_order_each_time(shared):
 def test_what_is_not_prepared_is_refused_with_the_command_that_prepares_it(shared, tmp_path):
     with pytest.raises(InputError, match=f"tfds build wiki40b/en --data_dir={tmp_path}"):
         TfdsText("wiki40b/en", str(tmp_path))
+
+
+def command_of(error):
+    """The command in a message, as the shell takes it apart."""
+    return shlex.split(str(error.value).split("`")[1])
+
+
+def test_the_command_for_a_set_that_needs_beam_is_one_that_tfds_takes(tmp_path):
+    folder = tmp_path / "a folder"
+    with pytest.raises(InputError, match="requirements-beam.txt") as error:
+        TfdsText("c4/en", str(folder))
+    program, verb, *arguments = command_of(error)
+    parser = simple_parsing.ArgumentParser()
+    parser.add_arguments(build.Args, "build")
+    parsed = parser.parse_args(arguments).build
+    assert (program, verb, parsed.positional_datasets) == ("tfds", "build", ["c4/en"])
+    assert str(parsed.paths.data_dir) == str(folder)
+    options = dict(o.split("=") for o in parsed.generation.beam_pipeline_options.split(","))
+    assert options["runner"] == "DirectRunner" and options["direct_num_workers"] == "0"
+    with pytest.raises(InputError) as error:
+        TfdsText("c4/en", str(folder), beam_options="runner=DataflowRunner,project=mine")
+    assert command_of(error)[-1] == "--beam_pipeline_options=runner=DataflowRunner,project=mine"
+
+
+def test_the_command_names_the_folder_that_tfds_looks_in_and_beam_only_where_it_is_needed(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    with pytest.raises(InputError) as error:
+        TfdsText("imdb_reviews", str(tmp_path))
+    assert command_of(error) == ["tfds", "build", "imdb_reviews", f"--data_dir={tmp_path}"]
+
+
+def test_slices_of_several_files_are_the_documents_of_the_split(shared):
+    data = TfdsText("local_web_text", str(shared / "data/tfds"), slice_bytes=2**20)
+    bad = BadRecords(0)
+    whole = [document.text for document in data.documents("validation", bad)]
+    number = data.num_slices("validation")
+    parts = [[d.text for d in data.documents("validation", bad, n)] for n in range(number)]
+    assert number > 1 and all(parts) and sum(parts, []) == whole
 
 
 def test_an_unknown_name_and_a_data_set_without_text_are_refused(shared):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.store import Shard
+from pipelines.shards import Shard
 from pipelines.vocabulary import Vocabulary
 
 

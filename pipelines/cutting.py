@@ -2,18 +2,23 @@
 
 An example is a run of tokens of one shard. Which runs there are follows from the lengths of
 sentences and documents alone, so the table is computed once for a store, a sequence length and an
-objective, and kept beside the store.
+objective, and kept beside the store. Of a store with many shards only those of a group are cut,
+when their turn comes.
 """
 
 import functools
 import os
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from pipelines import files
 from pipelines.errors import InputError
 from pipelines.settings import DataSettings
-from pipelines.store import Shard, TokenStore
+from pipelines.shards import Shard
+from pipelines.store import TokenStore
 
 # Positions count from the start of the shard. Boundaries are sentence ends for the pair objectives,
 # document ends when documents are packed, else unused.
@@ -28,6 +33,7 @@ EXAMPLE = np.dtype(
     ]
 )
 _FORMAT = 1
+_one_at_a_time = threading.Lock()
 
 
 @functools.lru_cache(maxsize=8)
@@ -37,16 +43,45 @@ def examples(store: TokenStore, split: str, settings: DataSettings) -> np.ndarra
     Raises:
         InputError: no document is long enough for an example.
     """
+    numbers = range(len(store.splits[split]))
+    if files.is_remote(store.path):
+        return _refuse_empty(_cut_all(store, split, settings, numbers), split, settings)
     path = store.path / "examples" / f"{split}-{_name(settings)}.{_FORMAT}"
     if not path.exists():
-        tables = [_cut(shard, n, settings) for n, shard in enumerate(store.splits[split])]
-        table = np.concatenate(tables) if tables else np.empty(0, EXAMPLE)
+        table = _cut_all(store, split, settings, numbers)
         if not _keep(table, path):
             return _refuse_empty(table, split, settings)
     table = (
         np.fromfile(path, EXAMPLE) if path.stat().st_size == 0 else np.memmap(path, EXAMPLE, "r")
     )
     return _refuse_empty(table.view(np.ndarray), split, settings)
+
+
+def group_examples(
+    store: TokenStore, split: str, settings: DataSettings, numbers: tuple[int, ...]
+) -> np.ndarray:
+    """The examples of some shards, `EXAMPLE` [examples]; the last few groups are remembered.
+
+    Raises:
+        InputError: no document is long enough for an example.
+    """
+    # Threads that come to a group together wait for one of them to cut it.
+    with _one_at_a_time:
+        return _group_examples(store, split, settings, numbers)
+
+
+@functools.lru_cache(maxsize=4)
+def _group_examples(
+    store: TokenStore, split: str, settings: DataSettings, numbers: tuple[int, ...]
+) -> np.ndarray:
+    return _refuse_empty(_cut_all(store, split, settings, numbers), split, settings)
+
+
+def most_tokens(settings: DataSettings) -> int:
+    """Tokens that an example has room for beside the special pieces."""
+    if settings.pair_objective != "none":
+        return settings.max_seq_length - 3
+    return settings.max_seq_length - (1 if settings.pack_documents else 2)
 
 
 def cut_pairs(sentence_ends: np.ndarray, document_ends: np.ndarray, most: int) -> np.ndarray:
@@ -140,14 +175,22 @@ def _walk(heads: np.ndarray, stops: np.ndarray, following: np.ndarray) -> np.nda
     return np.flatnonzero(visited)
 
 
+def _cut_all(
+    store: TokenStore, split: str, settings: DataSettings, numbers: Sequence[int]
+) -> np.ndarray:
+    opened = store.splits[split].several(numbers)
+    tables = [_cut(shard, n, settings) for n, shard in zip(numbers, opened, strict=True)]
+    return np.concatenate(tables) if tables else np.empty(0, EXAMPLE)
+
+
 def _cut(shard: Shard, number: int, settings: DataSettings) -> np.ndarray:
-    length = settings.max_seq_length
+    most = most_tokens(settings)
     if settings.pair_objective != "none":
-        table = cut_pairs(shard.sentence_ends, shard.document_ends, length - 3)
+        table = cut_pairs(shard.sentence_ends, shard.document_ends, most)
     elif settings.pack_documents:
-        table = cut_packed(shard.document_ends, length - 1)
+        table = cut_packed(shard.document_ends, most)
     else:
-        table = cut_windows(shard.document_ends, length - 2)
+        table = cut_windows(shard.document_ends, most)
     table["shard"] = number
     return table
 

@@ -212,8 +212,10 @@ def _announce(store: TokenStore, state: str) -> TokenStore:
         _say("skipped bad records: " + ", ".join(f"{n} {reason}" for reason, n in bad.items()))
     if dropped := store.manifest["duplicates_dropped"]:
         _say(f"dropped {dropped} training documents that are copies of validation documents")
-    if not store.checksums_verified:
-        _say("the store is larger than 1 GB: sizes were checked, checksums were not")
+    if files.is_remote(store.path):
+        _say("its shards are copied here and checked when their examples come")
+    elif not store.checksums_verified:
+        _say("the store is large: sizes are checked, checksums are not")
     return store
 
 

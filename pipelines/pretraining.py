@@ -1,15 +1,15 @@
 """Streams of pre-training batches; any batch is a pure function of (seed, step).
 
-Position g = step * batch_size + row of the endless stream is example permutation(g mod n) of epoch
-g div n, and its pair and masks are drawn from (seed, epoch, example). So starting at any step costs
-the same, and the rows of a batch may be made on any host.
+Position g = step * batch_size + row of the endless stream is position g mod n of epoch g div n;
+`order` tells which example that is, and its pair and masks are drawn from (seed, epoch, example).
+So starting at any step costs the same, and the rows of a batch may be made on any host.
 """
 
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipelines import assembly, cutting, masking, numbered_batches, pairing, schema, stateless
+from pipelines import assembly, masking, numbered_batches, order, pairing, schema, stateless
 from pipelines.settings import DataSettings
 from pipelines.store import TokenStore
 
@@ -21,12 +21,12 @@ EVALUATION_SEED = 0
 
 
 def num_examples(store: TokenStore, settings: DataSettings, split: str) -> int:
-    """Number of examples of a split at this sequence length and objective.
+    """Number of examples of an epoch at this sequence length and objective; see `order`.
 
     Raises:
         InputError: there are none.
     """
-    return len(cutting.examples(store, split, settings))
+    return order.size(store, settings, split)
 
 
 def batch_at(
@@ -53,9 +53,8 @@ def batch_at(
     size = num_examples(store, settings, "train")
     position = step * batch_size + np.asarray(rows or range(batch_size))
     epoch, index = position // size, position % size
-    order = stateless.fold(stateless.stream_key(seed, "order"), epoch)
-    example = stateless.permutation(order, index, size)
-    batch = _make(store, settings, "train", seed, epoch, example)
+    keys = stateless.fold(stateless.stream_key(seed, "order"), epoch)
+    batch, _ = _make(store, settings, "train", seed, epoch, keys, index)
     return batch | {"example_weights": np.ones(len(position), np.float32)}
 
 
@@ -74,9 +73,9 @@ def evaluation_batch_at(
     size = num_examples(store, settings, "validation")
     position = number * batch_size + np.asarray(rows or range(batch_size))
     real = position < size
-    order = stateless.stream_key(EVALUATION_SEED, "order")
-    example = stateless.permutation(order, np.minimum(position, size - 1), size)
-    batch = _make(store, settings, "validation", EVALUATION_SEED, 0 * position, example)
+    key, index = stateless.stream_key(EVALUATION_SEED, "order"), np.minimum(position, size - 1)
+    batch, again = _make(store, settings, "validation", EVALUATION_SEED, 0 * position, key, index)
+    real &= ~again
     batch["mask_weights"] *= real[:, None]
     return batch | {"example_weights": real.astype(np.float32)}
 
@@ -145,13 +144,31 @@ def _make(
     split: str,
     seed: int,
     epoch: np.ndarray,
-    example: np.ndarray,
+    keys: np.ndarray,
+    index: np.ndarray,
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """The rows at some positions, and bool [rows] whether their examples came before."""
+    made, again = {}, np.zeros(len(index), bool)
+    for part in order.parts(store, settings, split, keys, index):
+        again[part.rows] = part.again
+        for name, values in _rows(store, settings, split, seed, epoch[part.rows], part).items():
+            whole = made.setdefault(name, np.empty((len(index), *values.shape[1:]), values.dtype))
+            whole[part.rows] = values
+    return made, again
+
+
+def _rows(
+    store: TokenStore,
+    settings: DataSettings,
+    split: str,
+    seed: int,
+    epoch: np.ndarray,
+    part: order.Part,
 ) -> dict[str, np.ndarray]:
     shards, words, length = store.splits[split], store.vocabulary, settings.max_seq_length
-    table = cutting.examples(store, split, settings)
-    chosen = table[example]
-    pair_keys = stateless.fold(stateless.stream_key(seed, "pairing"), epoch, example)
-    mask_keys = stateless.fold(stateless.stream_key(seed, "masking"), epoch, example)
+    table, chosen = part.table, part.table[part.example]
+    pair_keys = stateless.fold(stateless.stream_key(seed, "pairing"), epoch, part.name)
+    mask_keys = stateless.fold(stateless.stream_key(seed, "masking"), epoch, part.name)
     labels = None
     if settings.pair_objective == "order":
         runs, labels = pairing.order_pairs(shards, chosen, pair_keys)
@@ -161,7 +178,7 @@ def _make(
         runs = pairing.packed_runs(shards, chosen)
     else:
         runs = pairing.single_runs(chosen)
-    made = assembly.assemble(shards, runs, len(example), length, words)
+    made = assembly.assemble(shards, runs, len(chosen), length, words)
     batch = masking.mask(made.token_ids, made.lengths, mask_keys, words, settings)
     batch["segment_ids"] = made.run_ids if labels is not None else np.zeros_like(made.run_ids)
     batch["padding_mask"] = np.arange(length) < made.lengths[:, None]

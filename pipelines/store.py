@@ -8,35 +8,21 @@ length, an objective or a seed.
 Memory-mapped arrays rather than a file of records, because examples are slices of documents that
 are cut anew for each sequence length: a slice of an array costs one page of the page cache, which
 all processes share, and no decoding; a whole batch is gathered with a few vectorised calls; opening
-a store costs the same at any size. A store is read from a file system that can be mapped; raw text
-may lie elsewhere.
+a store reads its manifest and no shard, whatever its size. A store may lie on gs://: the shards
+that examples come from are copied to this machine, a few at a time.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
-
-from pipelines import store_format
+from pipelines import files, store_format
 from pipelines.errors import InputError
+from pipelines.shards import GROUP, Shards, check_size, damaged
 from pipelines.vocabulary import Vocabulary, load
 
 # sha256 reads about 1 GB/s: above this, checking every byte would delay each start by seconds.
 _LARGEST_CHECKED_BYTES = 2**30
-
-
-class Shard(NamedTuple):
-    """Memory-mapped arrays of one shard.
-
-    Attributes:
-        tokens: uint16 or uint32 [tokens].
-        sentence_ends: uint32 [sentences]; exclusive ends, as positions in `tokens`.
-        document_ends: uint32 [documents]; likewise.
-    """
-
-    tokens: np.ndarray
-    sentence_ends: np.ndarray
-    document_ends: np.ndarray
+_MOST_CHECKED_FILES = 2 * GROUP * len(store_format.ARRAYS)
 
 
 class TokenStore:
@@ -46,16 +32,16 @@ class TokenStore:
         path: its folder.
         manifest: dict; source, settings, counts, bad records, fingerprints, checksums.
         vocabulary: the vocabulary it was tokenised with.
-        splits: {"train": tuple of Shard, "validation": tuple of Shard}.
+        splits: {"train": Shards, "validation": Shards}.
         checksums_verified: False where the store is too large to be read whole at each start.
     """
 
     def __init__(
         self,
-        path: Path,
+        path: str | Path,
         manifest: dict,
         vocabulary: Vocabulary,
-        splits: dict[str, tuple[Shard, ...]],
+        splits: dict[str, Shards],
         checksums_verified: bool,
     ):
         self.path = path
@@ -75,64 +61,53 @@ class TokenStore:
         """Opens and verifies a store.
 
         Args:
-            path: its folder.
+            path: its folder, which may lie on gs://.
             vocabulary: the vocabulary that the store must have been made with; any if None.
+            scratch: where copies of shards from elsewhere go.
 
         Raises:
             InputError: no store, damaged, or made with another vocabulary.
         """
-        path = Path(path)
+        path = files.place(path)
         manifest = store_format.read_manifest(path)
         _refuse_other_vocabulary(path, manifest, vocabulary)
-        checked = _verify(path, manifest)
-        own = load(path / store_format.VOCABULARY)
-        splits = {split: _map_split(path, manifest, split) for split in store_format.SPLITS}
+        checked = _verify(path, manifest["files"])
+        own = load(files.join(path, store_format.VOCABULARY))
+        if files.is_remote(path) and scratch is not None:
+            files.make_folder(scratch)
+        splits = {
+            split: Shards(path, split, manifest["files"], own.size, scratch)
+            for split in store_format.SPLITS
+        }
         return cls(path, manifest, own, splits, checked)
 
 
-def _refuse_other_vocabulary(path: Path, manifest: dict, vocabulary: Vocabulary | None) -> None:
+def _refuse_other_vocabulary(
+    path: str | Path, manifest: dict, vocabulary: Vocabulary | None
+) -> None:
     fingerprint = manifest["vocabulary_fingerprint"]
     if vocabulary is not None and vocabulary.fingerprint != fingerprint:
         raise InputError(
             f"{path} was tokenised with the vocabulary {fingerprint[:16]}, not with "
             f"{vocabulary.fingerprint[:16]} (--vocab_filepath); use "
-            f"{path / store_format.VOCABULARY}, or prepare the data again in another folder"
+            f"{files.join(path, store_format.VOCABULARY)}, or prepare the data again in another "
+            "folder"
         )
 
 
-def _verify(path: Path, manifest: dict) -> bool:
-    """Checks sizes, and checksums unless the store is large; says whether checksums were read."""
-    files = manifest["files"]
-    for name, entry in files.items():
-        size = (path / name).stat().st_size if (path / name).exists() else "no"
-        if size != entry["bytes"]:
-            raise InputError(
-                f"{path / name} has {size} bytes instead of {entry['bytes']}: the token store is "
-                "damaged; remove it and prepare it again"
-            )
-    if sum(entry["bytes"] for entry in files.values()) > _LARGEST_CHECKED_BYTES:
+def _verify(path: str | Path, entries: Mapping[str, dict]) -> bool:
+    """Checks a small store; of others each shard is checked when it is opened.
+
+    Returns:
+        Whether checksums were read.
+    """
+    if files.is_remote(path) or len(entries) > _MOST_CHECKED_FILES + 1:
         return False
-    for name, entry in files.items():
+    for name, entry in entries.items():
+        check_size(path / name, entry)
+    if sum(entry["bytes"] for entry in entries.values()) > _LARGEST_CHECKED_BYTES:
+        return False
+    for name, entry in entries.items():
         if store_format.checksum(path / name) != entry["sha256"]:
-            raise InputError(
-                f"{path / name} does not have the checksum of the manifest: the token store is "
-                "damaged; remove it and prepare it again"
-            )
+            raise damaged(path / name, "does not have the checksum of the manifest")
     return True
-
-
-def _map_split(path: Path, manifest: dict, split: str) -> tuple[Shard, ...]:
-    ending = f".{store_format.ARRAYS[0]}"
-    names = [n.removesuffix(ending) for n in manifest["files"] if n.endswith(ending)]
-    names = [n.removeprefix(f"{split}/") for n in names if n.startswith(f"{split}/")]
-    return tuple(
-        Shard(*(_map(path, manifest, split, name, array) for array in store_format.ARRAYS))
-        for name in names
-    )
-
-
-def _map(path: Path, manifest: dict, split: str, name: str, array: str) -> np.ndarray:
-    dtype = store_format.array_dtype(array, manifest["vocabulary_size"])
-    file = path / store_format.array_path(split, name, array)
-    # A plain view: slicing np.memmap itself costs microseconds each time.
-    return np.memmap(file, dtype, mode="r").view(np.ndarray)

@@ -4,11 +4,13 @@ import json
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipelines.prepare import prepare
 from pipelines.settings import DataSettings
 from pipelines.store import TokenStore
+from pipelines.store_writer import StoreWriter
 
 NOUNS = ["river", "stone", "window", "garden", "letter", "paper", "engine", "bridge", "market"]
 PEOPLE = ["teacher", "doctor", "sailor", "painter", "farmer", "baker", "singer", "driver"]
@@ -46,3 +48,20 @@ def settings(corpus) -> DataSettings:
 @pytest.fixture(scope="session")
 def store(settings, tmp_path_factory) -> TokenStore:
     return prepare(settings, tmp_path_factory.mktemp("stores") / "made_up")
+
+
+@pytest.fixture
+def many_shards(store, tmp_path) -> Path:
+    """The documents of `store`, each in a shard of its own."""
+    path = tmp_path / "many"
+    with StoreWriter(path, store.vocabulary, tokens_per_shard=1) as writer:
+        with writer.slice(0) as shards:
+            for split, (whole,) in store.splits.items():
+                start = first = 0
+                for stop in whole.document_ends.tolist():
+                    last = int(np.searchsorted(whole.sentence_ends, stop)) + 1
+                    lengths = np.diff(whole.sentence_ends[first:last].astype(int), prepend=start)
+                    shards.add(split, whole.tokens[start:stop], lengths, np.array([stop - start]))
+                    start, first = stop, last
+        writer.finish({"source": "made up", "bad_records": {}, "duplicates_dropped": 0})
+    return path

@@ -1,7 +1,7 @@
 import numpy as np
 
 from pipelines.assembly import Runs, assemble, lookup
-from pipelines.store import Shard
+from pipelines.shards import Shard
 
 
 def shards():

@@ -1,0 +1,197 @@
+import collections
+import dataclasses
+import itertools
+import os
+import sys
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from pipelines import cutting, order, pretraining, stateless, store_format
+from pipelines.errors import InputError
+from pipelines.settings import DataSettings
+from pipelines.shards import GROUP
+from pipelines.store import TokenStore
+
+BATCH = 16
+
+
+def equal(one, other):
+    return one.keys() == other.keys() and all(np.array_equal(one[k], other[k]) for k in one)
+
+
+@pytest.fixture
+def many(many_shards):
+    return TokenStore.open(many_shards)
+
+
+@pytest.fixture(params=["order", "next", "windows", "packed"])
+def objective(request, settings):
+    changes = {
+        "windows": {"pair_objective": "none"},
+        "packed": {"pair_objective": "none", "pack_documents": True},
+    }
+    chosen = changes.get(request.param, {"pair_objective": request.param})
+    return dataclasses.replace(settings, **chosen)
+
+
+def epoch(store, settings, split, number):
+    """(shard, first token) and whether it came before, of each position of an epoch."""
+    key = stateless.fold(stateless.stream_key(7, "order"), number)
+    found = [None] * order.size(store, settings, split)
+    index = np.arange(len(found))
+    for part in order.parts(store, settings, split, key, index):
+        chosen = part.table[part.example]
+        where = zip(chosen["shard"].tolist(), chosen["token_start"].tolist(), strict=True)
+        for row, place, again in zip(part.rows, where, part.again, strict=True):
+            found[row] = place, bool(again)
+    return found
+
+
+def test_few_shards_are_one_permutation_of_all_examples(store, settings):
+    size = order.size(store, settings, "train")
+    keys, index = np.arange(6, dtype=np.uint64).repeat(2), np.arange(12) * 3
+    (part,) = order.parts(store, settings, "train", keys, index)
+    assert size == len(part.table)
+    assert np.array_equal(part.example, stateless.permutation(keys, index, size))
+    assert np.array_equal(part.name, part.example) and not part.again.any()
+
+
+def test_any_start_of_many_shards_goes_on_as_the_whole_stream(many, objective):
+    steps = 2 * order.size(many, objective, "train") // BATCH + 3
+    whole = pretraining.train_stream(many, objective, BATCH, seed=7)
+    batches = list(itertools.islice(whole.as_numpy_iterator(), steps))
+    for start in (1, steps // 2, steps - 2):
+        stream = pretraining.train_stream(many, objective, BATCH, seed=7, start_step=start)
+        later = itertools.islice(stream.as_numpy_iterator(), 2)
+        assert all(equal(*pair) for pair in zip(later, batches[start:], strict=False))
+    rows = [
+        pretraining.batch_at(many, objective, 7, steps - 1, BATCH, range(first, first + 4))
+        for first in range(0, BATCH, 4)
+    ]
+    joined = {name: np.concatenate([part[name] for part in rows]) for name in rows[0]}
+    assert equal(joined, batches[-1])
+
+
+def test_epochs_of_many_shards_meet_every_example_each_in_another_order(many, objective):
+    numbers = tuple(range(len(many.splits["train"])))
+    table = cutting.group_examples(many, "train", objective, numbers)
+    everything = {(int(row["shard"]), int(row["token_start"])) for row in table}
+    epochs = [epoch(many, objective, "train", number) for number in range(8)]
+    assert set().union(*({place for place, _ in one} for one in epochs)) == everything
+    assert 0.8 < len(epochs[0]) / len(everything) < 1.4
+    assert np.mean([a == b for a, b in zip(*epochs[:2], strict=True)]) < 0.05
+
+
+def test_within_an_epoch_an_example_comes_again_only_when_all_of_its_group_have_come(
+    many, objective
+):
+    for split in ("train", "validation"):
+        met = epoch(many, objective, split, 3)
+        first = [place for place, again in met if not again]
+        assert len(first) == len(set(first)) and first
+        assert {place for place, again in met if again} <= set(first)
+
+
+def test_an_example_that_comes_again_is_masked_anew(many, settings):
+    keys = stateless.fold(stateless.stream_key(7, "order"), 0)
+    index = np.arange(order.size(many, settings, "train"))
+    names = [part.name.tolist() for part in order.parts(many, settings, "train", keys, index)]
+    counts = collections.Counter(itertools.chain.from_iterable(names))
+    assert len(names) > 5 and set(counts.values()) == {1}
+
+
+def test_held_out_examples_of_many_shards_count_once(many, settings):
+    windows = dataclasses.replace(settings, pair_objective="none")
+    assert len(many.splits["validation"]) > GROUP
+    stream = pretraining.evaluation_stream(many, windows, 7)
+    batches = list(stream.as_numpy_iterator())
+    weight = np.concatenate([batch["example_weights"] for batch in batches])
+    masked = np.concatenate([batch["mask_weights"] for batch in batches])
+    places = epoch(many, windows, "validation", 0)
+    assert 0 < weight.sum() <= len(places)
+    assert not masked[weight == 0].any()
+
+
+def test_neighbours_come_from_several_shards_and_few_of_them_are_opened(many, settings):
+    key, index = stateless.stream_key(7, "order"), np.arange(64)
+    found = np.concatenate(
+        [p.table[p.example]["shard"] for p in order.parts(many, settings, "train", key, index)]
+    )
+    assert GROUP / 2 < len(np.unique(found)) <= 2 * GROUP
+
+
+SHARDS, SENTENCE, DOCUMENT = 2400, 64, 4096
+
+
+@pytest.fixture
+def stand_in(store, tmp_path):
+    """300 GB of tokens that take no room on the disk: all of them piece 0."""
+    folder = tmp_path / "large"
+    for name in (*store_format.SPLITS, "vocabulary"):
+        (folder / name).mkdir(parents=True)
+    arrays, tokens = tmp_path / "arrays", store_format.TOKENS_PER_SHARD
+    arrays.mkdir()
+    for name, width in (("sentence_ends", SENTENCE), ("document_ends", DOCUMENT)):
+        np.arange(width, tokens + 1, width, dtype="<u4").tofile(arrays / name)
+    with open(arrays / "tokens", "wb") as stream:
+        stream.truncate(2 * tokens)
+    entries = {}
+    for split, number in (("train", SHARDS), ("validation", 2)):
+        for shard in range(number):
+            for array in store_format.ARRAYS:
+                name = store_format.array_path(split, store_format.shard_name(shard, 0), array)
+                os.link(arrays / array, folder / name)
+                size = (arrays / array).stat().st_size
+                entries[name] = {"bytes": size, "sha256": "0" * 64}
+    words = store.vocabulary
+    (folder / store_format.VOCABULARY).write_bytes(words.model_bytes)
+    manifest = {
+        "format_version": store_format.FORMAT_VERSION,
+        "vocabulary_size": words.size,
+        "vocabulary_fingerprint": words.fingerprint,
+        "data_fingerprint": "0" * 64,
+        "files": entries,
+    }
+    store_format.write_manifest(folder, manifest)
+    assert sum(e["bytes"] for n, e in entries.items() if n.endswith(".tokens")) > 300e9
+    return folder
+
+
+_watched, _opened = [], []
+
+
+def _watch(event, arguments):
+    if _watched and event == "open" and str(arguments[0]).startswith(_watched[0]):
+        _opened.append(str(arguments[0]))
+
+
+def test_opening_and_seeking_cost_the_same_in_300_gb(stand_in):
+    sys.addaudithook(_watch)
+    _watched.append(str(stand_in))
+    settings = DataSettings(max_seq_length=512)
+    tracemalloc.start()
+    try:
+        store = TokenStore.open(stand_in)
+        size = order.size(store, settings, "train")
+        assert len(_opened) <= 4, "opening a store opens its manifest and its vocabulary"
+        group = 3 * GROUP
+        for number, step in enumerate((0, 10**6, 10**9), 1):
+            batch = pretraining.batch_at(store, settings, 0, step, 64)
+            assert batch["token_ids"].shape == (64, 512) and batch["padding_mask"].any()
+            assert len(_opened) <= 4 + number * group
+        assert len(set(_opened)) > group
+        # The table of all examples would have 9 GB.
+        assert tracemalloc.get_traced_memory()[1] < 500e6
+    finally:
+        tracemalloc.stop()
+        _watched.clear()
+        cutting._group_examples.cache_clear()
+    assert 0.9 < size / (SHARDS * store_format.TOKENS_PER_SHARD / 512) < 1.2
+
+
+def test_a_length_that_nothing_in_a_group_fits_is_refused(many, settings):
+    short = dataclasses.replace(settings, max_seq_length=8)
+    with pytest.raises(InputError, match="--max_seq_length=8"):
+        pretraining.batch_at(many, short, 0, 0, BATCH)

@@ -79,7 +79,7 @@ def parts(
             rows = np.flatnonzero((keys == key) & (group == number))
             table = cutting.group_examples(store, split, settings, members[number])
             turn, at = np.divmod(index[rows] - (ends[number - 1] if number else 0), len(table))
-            example = stateless.permutation(stateless.fold(key, 1 + number, turn), at, len(table))
+            example = stateless.permutation(stateless.fold(key, 1 + number), at, len(table))
             name = example + (int(number) << _GROUP_BIT) + (turn << _TURN_BIT)
             yield Part(rows, table, example, name, turn > 0)
 

@@ -103,15 +103,20 @@ def test_an_example_that_comes_again_is_masked_anew(many, settings):
 
 
 def test_held_out_examples_of_many_shards_count_once(many, settings):
-    windows = dataclasses.replace(settings, pair_objective="none")
     assert len(many.splits["validation"]) > GROUP
-    stream = pretraining.evaluation_stream(many, windows, 7)
+    stream = pretraining.evaluation_stream(many, settings, 7)
     batches = list(stream.as_numpy_iterator())
     weight = np.concatenate([batch["example_weights"] for batch in batches])
     masked = np.concatenate([batch["mask_weights"] for batch in batches])
-    places = epoch(many, windows, "validation", 0)
-    assert 0 < weight.sum() <= len(places)
-    assert not masked[weight == 0].any()
+    key = stateless.stream_key(pretraining.EVALUATION_SEED, "order")
+    size = order.size(many, settings, "validation")
+    again = np.zeros(len(weight), bool)
+    for part in order.parts(many, settings, "validation", key, np.arange(size)):
+        again[part.rows] = part.again
+    assert again.any(), "a group with fewer examples than positions"
+    again[size:] = True
+    assert np.array_equal(weight == 0, again)
+    assert not masked[again].any() and masked[~again].any(axis=1).all()
 
 
 def test_neighbours_come_from_several_shards_and_few_of_them_are_opened(many, settings):

@@ -13,15 +13,16 @@ import ssl
 import subprocess
 import threading
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 HOSTS = ("www.googleapis.com", "storage.googleapis.com")
 
 
 @contextlib.contextmanager
 def serve(root: Path, scratch: Path) -> Iterator[dict[str, str]]:
-    """Serves `root/BUCKET/...` as `gs://BUCKET/...`, to be read.
+    """Serves `root/BUCKET/...` as `gs://BUCKET/...`, to be read and written.
 
     Yields:
         The environment in which a process sees it.
@@ -84,6 +85,53 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return self._send(404, b"{}")
         return self._answer(_object(folder, path) if rest else {"name": bucket})
 
+    def do_POST(self):
+        """An upload begins, or an object is copied to another name."""
+        url = urllib.parse.urlsplit(self.path)
+        self._body()
+        if url.path.startswith("/upload/"):
+            bucket = url.path.split("/")[5]
+            name = dict(urllib.parse.parse_qsl(url.query))["name"]
+            place = urllib.parse.quote(f"{bucket}/{name}", safe="")
+            return self._send(200, b"", {"Location": f"https://www.googleapis.com/put/{place}"})
+        source, target = url.path.removeprefix("/storage/v1/b/").split("/rewriteTo/b/")
+        paths = [self._object_path(place) for place in (source, target)]
+        if not paths[0].is_file():
+            return self._send(404, b"{}")
+        paths[1].parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(*paths)
+        return self._answer({"done": True})
+
+    def do_PUT(self):
+        path = self.server.root / urllib.parse.unquote(self.path.removeprefix("/put/"))
+        content = self._body()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        self._answer({})
+
+    def do_DELETE(self):
+        path = self._object_path(self.path.removeprefix("/storage/v1/b/").split("?")[0])
+        if not path.is_file():
+            return self._send(404, b"{}")
+        path.unlink()
+        return self._send(204, b"")
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        # The client tells the length, too, but sends chunks.
+        content = b""
+        while size := int(self.rfile.readline(), 16):
+            content += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return content
+
+    def _object_path(self, place: str) -> Path:
+        """Of BUCKET/o/OBJECT, as addresses spell it."""
+        bucket, _, name = place.split("/", 2)
+        return self.server.root / bucket / urllib.parse.unquote(name)
+
     def _content(self, path: Path):
         if not path.is_file():
             return self._send(404, b"")
@@ -95,8 +143,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _answer(self, value: dict):
         return self._send(200, json.dumps(value).encode())
 
-    def _send(self, status: int, body: bytes):
+    def _send(self, status: int, body: bytes, headers: Mapping[str, str] = MappingProxyType({})):
         self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

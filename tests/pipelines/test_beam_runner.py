@@ -4,19 +4,21 @@ import signal
 import subprocess
 import sys
 import time
+from types import MappingProxyType
 
 import pytest
 
 from pipelines import beam_runner, prepare, store_format
 from pipelines.errors import InputError
+from tests.pipelines import fake_gcs
 from tests.pipelines.conftest import made_up_document
 
 HERE = "runner=DirectRunner"
 
 
-def run(*arguments):
+def run(*arguments, environment=MappingProxyType({})):
     command = [sys.executable, "-m", "pipelines.prepare", *arguments]
-    return subprocess.run(command, capture_output=True, text=True)
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
 
 
 def tree(folder):
@@ -65,6 +67,28 @@ def test_a_tfds_set_with_both_splits_is_prepared_as_the_local_runner_does(
     done = run(*arguments, *beam, f"--output={tmp_path / 'made'}")
     assert done.returncode == 0, done.stderr
     assert tree(tmp_path / "made") == tree(tmp_path / "local")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not fake_gcs.has_openssl(), reason="openssl makes the server's certificate")
+def test_text_on_gs_becomes_a_store_on_gs(corpus, tmp_path):
+    pytest.importorskip("apache_beam", reason="Apache Beam is not installed")
+    bucket = tmp_path / "buckets" / "text"
+    bucket.mkdir(parents=True)
+    (bucket / "made_up.jsonl").write_bytes(corpus.read_bytes())
+    arguments = ["--vocab_size=200", "--validation_fraction=0.1"]
+    there = ["--dataset=gs://text/*.jsonl", "--output=gs://text/made", "--runner=beam"]
+    with fake_gcs.serve(tmp_path / "buckets", tmp_path) as environment:
+        done = run(*arguments, *there, environment=environment)
+        assert done.returncode == 0, done.stderr
+        again = run(*arguments, *there, environment=environment)
+    assert again.returncode == 0 and "gs://text/made is ready" in again.stderr
+    here = [f"--dataset={corpus}", f"--output={tmp_path / 'local'}"]
+    assert run(*arguments, *here).returncode == 0
+    made, local = tree(bucket / "made"), tree(tmp_path / "local")
+    manifests = [json.loads(one.pop("manifest.json")) for one in (made, local)]
+    assert made == local
+    assert manifests[0]["files"] == manifests[1]["files"]
 
 
 MANY_SLICES = """

@@ -7,6 +7,7 @@ such a file, or whose shards differ from it, is made again. The manifest comes l
 """
 
 import dataclasses
+import functools
 import json
 import tempfile
 from collections.abc import Sequence
@@ -51,7 +52,8 @@ class Unfinished:
     tokens_per_shard: int
 
     def source(self) -> Source:
-        return Source(self.settings, self.slice_bytes)
+        """The data; a worker looks for their files once, not for each slice."""
+        return _source(self.settings, self.slice_bytes)
 
     def start(self, made_from: dict, words: Vocabulary) -> None:
         """Makes the folder, or finds it as an earlier start has left it."""
@@ -186,6 +188,11 @@ class Unfinished:
             for name in files.names(folder):
                 if f"{split}/{name}" not in known:
                     files.remove(files.join(folder, name))
+
+
+@functools.lru_cache(maxsize=1)
+def _source(settings: DataSettings, slice_bytes: int) -> Source:
+    return Source(settings, slice_bytes)
 
 
 def is_there(folder: str | Path) -> bool:

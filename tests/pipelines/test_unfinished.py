@@ -5,7 +5,16 @@ import random
 import numpy as np
 import pytest
 
-from pipelines import beam_runner, files, prepare, slices, sources, store_format, unfinished
+from pipelines import (
+    beam_runner,
+    files,
+    prepare,
+    slices,
+    sources,
+    store_format,
+    text_files,
+    unfinished,
+)
 from pipelines.errors import InputError
 from pipelines.records import BadRecords
 from pipelines.settings import DataSettings
@@ -253,3 +262,13 @@ def test_hashes_of_validation_documents_are_kept_in_whole_bytes(data, tmp_path, 
     expected = {sources.content_hash(made_up_document(number)) for number in range(60)}
     assert work._held_out(source) == expected
     assert np.all([len(digest) == sources.DIGEST_BYTES for digest in expected])
+
+
+def test_a_worker_looks_for_the_files_once_however_many_slices_it_writes(
+    data, tmp_path, monkeypatch
+):
+    found = []
+    find = text_files.find
+    monkeypatch.setattr(text_files, "find", lambda name: found.append(name) or find(name))
+    written(data, tmp_path / "made")
+    assert found == [data.dataset]

@@ -3,8 +3,9 @@
 A split of up to `shards.GROUP` shards is one group: an epoch is a permutation of its examples. A
 larger one is divided into groups of shards, anew in each epoch; they come one after the other, and
 within each its examples are permuted. How many positions a group has must be known without opening
-it, so it follows from the numbers of its tokens and documents: a group with more examples than
-positions leaves some out, others in each epoch; one with fewer repeats some.
+it, so it follows from the number of its tokens and from the examples that a few shards of the split
+have for theirs: a group with more examples than positions leaves some out, others in each epoch;
+one with fewer repeats some.
 """
 
 import functools
@@ -20,6 +21,8 @@ from pipelines.store import TokenStore
 
 # An example's name holds its group above so many bits, and how often the group was gone through.
 _GROUP_BIT, _TURN_BIT = 36, 56
+# Tokens, about, whose examples are counted: those of two shards, of more where they are small.
+_SAMPLED_TOKENS = 2**22
 
 
 class Part(NamedTuple):
@@ -98,13 +101,11 @@ def _groups(
     return [tuple(sorted(group.tolist())) for group in groups], ends
 
 
+@functools.lru_cache(maxsize=8)
 def _expected(store: TokenStore, split: str, settings: DataSettings) -> np.ndarray:
     """int64 [shards]: about how many examples each has; one at least."""
-    shards, most = store.splits[split], cutting.most_tokens(settings)
-    if settings.pack_documents:
-        # Each document brings a separator; the last example of a shard is shorter.
-        found = -(-(shards.num_tokens + shards.num_documents) // most)
-    else:
-        # The last example of a document is half full on average.
-        found = (2 * shards.num_tokens + most * (shards.num_documents + 1)) // (2 * most)
-    return np.maximum(1, found)
+    tokens = store.splits[split].num_tokens
+    sampled = int(np.clip(_SAMPLED_TOKENS // tokens.mean(), 2, GROUP))
+    numbers = np.linspace(0, len(tokens) - 1, sampled).astype(int)
+    table = cutting.group_examples(store, split, settings, tuple(numbers.tolist()))
+    return np.maximum(1, tokens * len(table) // tokens[numbers].sum())

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from benchmarks import timing
 from sparse_mixer_tf.layers import Experts, MixtureOfExperts
+from sparse_mixer_tf.layers.varying_shapes import varying_shapes
 
 TOKENS, D_MODEL, D_FF = 4096, 256, 1024
 WAYS = {
@@ -32,14 +33,15 @@ def timed_step(layer, x, jit: bool):
     """A compiled call that runs the layer forward and backward once."""
 
     def step(x, cotangent):
-        with tf.GradientTape() as tape:
+        # As the trainer does.
+        with varying_shapes(not jit), tf.GradientTape() as tape:
             tape.watch(x)
             y = layer(x)
             loss = tf.reduce_sum(y * cotangent) + sum(layer.losses)
         # The output is returned, or the compiler would leave the last matmul out where it can.
         return y, tape.gradient(loss, [x, *(v.value for v in layer.trainable_variables)])
 
-    compiled = tf.function(step, jit_compile=jit, reduce_retracing=True)
+    compiled = tf.function(step, jit_compile=jit, reduce_retracing=True, autograph=False)
     cotangent = tf.random.normal(x.shape)
 
     def run():

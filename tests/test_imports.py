@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "sparse_mixer_tf.layers": set(),
     "sparse_mixer_tf.models": {"sparse_mixer_tf.layers", "sparse_mixer_tf.architecture"},
     "sparse_mixer_tf.training": {
+        "sparse_mixer_tf.layers.varying_shapes",
         "sparse_mixer_tf.settings",
         "sparse_mixer_tf.metrics",
         "sparse_mixer_tf.optimizers",

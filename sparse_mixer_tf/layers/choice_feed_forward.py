@@ -1,4 +1,4 @@
-"""Experts on every choice of every token: in slots, all experts at once, and run by run.
+"""Experts on every choice of every token: in turn, or where shapes are static, in slots and runs.
 
 The gradient is written by hand. A loop of unknown length could not be differentiated at all, and
 differentiated automatically, runs that are not needed would still cost zeros for all weights.
@@ -17,7 +17,9 @@ from sparse_mixer_tf.layers.expert_products import (
     expert_gradients,
 )
 from sparse_mixer_tf.layers.expert_runs import Runs, add_to_expert, read_rows, write_rows
+from sparse_mixer_tf.layers.expert_turns import Turns
 from sparse_mixer_tf.layers.seating import Seating
+from sparse_mixer_tf.layers.varying_shapes import shapes_may_vary
 
 
 def choice_feed_forward(
@@ -36,30 +38,49 @@ def choice_feed_forward(
     Returns:
         [tokens, d_model]; 0 for padding.
     """
-    seating = Seating(choices, ops.shape(x)[0], ops.shape(gate)[0], dispatch)
+    num_tokens, num_choices = ops.shape(x)[0], ops.shape(gate)[0]
+    if shapes_may_vary():
+        way = Turns(choices, num_tokens, layer)
+    else:
+        way = _Seats(Seating(choices, num_tokens, num_choices, dispatch), layer)
+    token = ops.arange(num_choices, dtype="int32") % num_tokens
+
+    def choices_to_tokens(rows):
+        return ops.sum(ops.reshape(rows, (-1, num_tokens, rows.shape[-1])), axis=0)
 
     @ops.custom_gradient
     def run(x, gate, *weights):
-        weights = ExpertWeights(*weights)
-        by_slot, *passed = _serve_slots(x, weights, layer, seating)
-        by_place, before = _serve_runs(x, weights, layer, seating)
-        outputs = seating.to_choices(by_slot, by_place)
-        y = seating.choices_to_tokens(outputs * _column(gate, outputs))
+        outputs, kept = way.serve(x, ExpertWeights(*weights))
+        y = choices_to_tokens(outputs * _column(gate, outputs))
 
         def gradient(*arguments, upstream=None):
-            dy = seating.tokens_to_choices(arguments[0] if upstream is None else upstream)
+            dy = ops.take(arguments[0] if upstream is None else upstream, token, axis=0)
             d_gate = ops.sum(ops.cast(dy, "float32") * ops.cast(outputs, "float32"), axis=-1)
             d_outputs = dy * _column(gate, dy)
-            d_slot, *d_weights = _slot_gradients(d_outputs, x, weights, layer, seating, passed)
-            d_place, *d_weights = _run_gradients(
-                d_outputs, x, weights, layer, seating, before, d_weights
-            )
-            dx = seating.choices_to_tokens(seating.to_choices(d_slot, d_place))
-            return dx, d_gate, *d_weights
+            dx, d_weights = way.gradients(d_outputs, x, ExpertWeights(*weights), kept)
+            return choices_to_tokens(dx), d_gate, *d_weights
 
         return y, gradient
 
     return run(x, gate, *weights)
+
+
+class _Seats:
+    """In slots, all experts at once, and run by run; see `Turns` for the methods."""
+
+    def __init__(self, seating: Seating, layer: HiddenLayer):
+        self._seating, self._layer = seating, layer
+
+    def serve(self, x, weights: ExpertWeights) -> tuple:
+        by_slot, *passed = _serve_slots(x, weights, self._layer, self._seating)
+        by_place, before = _serve_runs(x, weights, self._layer, self._seating)
+        return self._seating.to_choices(by_slot, by_place), (passed, before)
+
+    def gradients(self, d_outputs, x, weights: ExpertWeights, kept) -> tuple:
+        (passed, before), where = kept, (self._layer, self._seating)
+        d_slot, *d_weights = _slot_gradients(d_outputs, x, weights, *where, passed)
+        d_place, *d_weights = _run_gradients(d_outputs, x, weights, *where, before, d_weights)
+        return self._seating.to_choices(d_slot, d_place), ExpertWeights(*d_weights)
 
 
 def _serve_slots(x, weights: ExpertWeights, layer: HiddenLayer, seating: Seating) -> tuple:

@@ -43,13 +43,8 @@ class Seating:
         self.runs = runs_of(choices, in_use, num_choices)
         self._num_tokens, self._dispatch, self._place = num_tokens, dispatch, choices.place
         self._number = ops.pad(choices.number, [[0, spare]])
-        self._token = ops.arange(num_choices, dtype="int32") % num_tokens
         self._slots = first_slots(choices, num_tokens, self.capacity)
         self._slot, self._sits = slot_of_choice(choices, self.capacity, in_use)
-
-    def tokens_to_choices(self, rows):
-        """[tokens, columns] to [choices, columns]."""
-        return ops.take(rows, self._token, axis=0)
 
     def tokens_to_places(self, rows):
         """[tokens, columns] to [places, columns]."""
@@ -75,7 +70,3 @@ class Seating:
         """Of both, what each choice was given, [choices, columns]."""
         seated = ops.take(ops.reshape(by_slot, (-1, by_slot.shape[-1])), self._slot, axis=0)
         return ops.where(self._sits[:, None], seated, ops.take(by_place, self._place, axis=0))
-
-    def choices_to_tokens(self, rows):
-        """The sums over the choices of each token, [tokens, columns]."""
-        return ops.sum(ops.reshape(rows, (-1, self._num_tokens, rows.shape[-1])), axis=0)

@@ -4,6 +4,8 @@ from typing import Protocol
 
 import tensorflow as tf
 
+from sparse_mixer_tf.layers.varying_shapes import varying_shapes
+
 
 class Objective(Protocol):
     """What a task gives the step. Tensors are this replica's, or this micro-batch's."""
@@ -36,6 +38,7 @@ class Gradients:
         replicas: over which the caller adds up what is returned.
         parts: micro-batches that the batch is cut into.
         seed: decides dropout, together with step, replica and micro-batch.
+        static_shapes: whether a compiler wants to know every shape beforehand.
         unrolled: write micro-batches out instead of looping over them. Collectives in loops of
             several replicas wait for one another forever.
     """
@@ -47,10 +50,12 @@ class Gradients:
         replicas: int,
         parts: int,
         seed: int,
+        static_shapes: bool = True,
         unrolled: bool = False,
     ):
         self.objective, self.variables = objective, variables
         self.replicas, self.parts, self.seed = replicas, parts, seed
+        self.static_shapes = static_shapes
         self._add_up = self._one_by_one if unrolled else self._accumulated
 
     def __call__(self, batch: dict, normalizers: dict, step, replica) -> tuple:
@@ -74,7 +79,8 @@ class Gradients:
             return (dense, {"loss": loss} | metrics), memory
 
         of_batch = of_part if self.parts == 1 else self._add_up(of_part)
-        (gradients, metrics), memory = of_batch(batch, 0)
+        with varying_shapes(not self.static_shapes):
+            (gradients, metrics), memory = of_batch(batch, 0)
         return gradients, metrics, memory[0] if memory else None, tf.linalg.global_norm(gradients)
 
     def _accumulated(self, of_part):

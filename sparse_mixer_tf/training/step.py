@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from sparse_mixer_tf.layers.varying_shapes import varying_shapes
 from sparse_mixer_tf.training.expert_parallel import ExpertExchange
 from sparse_mixer_tf.training.gradients import Gradients, Objective
 from sparse_mixer_tf.training.health import judge, new_history, remember
@@ -78,6 +79,7 @@ class TrainStep:
             self.replicas,
             gradient_accumulation_steps,
             seed,
+            static_shapes=jit_compile or _is_compiled(strategy),
             unrolled=exchange is not None,
         )
         # Collectives cannot be compiled here, so with several replicas only what lies between is.
@@ -189,6 +191,11 @@ class TrainStep:
         return batch, normalizers, tf.cast(step, tf.uint32), tf.cast(replica, tf.uint32)
 
 
+def _is_compiled(strategy: tf.distribute.Strategy) -> bool:
+    """Whether everything is compiled, asked for or not."""
+    return isinstance(strategy, tf.distribute.TPUStrategy)
+
+
 class EvaluationStep:
     """Callable `batch -> sums`, added over replicas.
 
@@ -212,7 +219,8 @@ class EvaluationStep:
         self.begin()
 
         def of_replica(batch, memory):
-            sums = sums_of(with_memory(batch, memory))
+            with varying_shapes(not (jit_compile or _is_compiled(strategy))):
+                sums = sums_of(with_memory(batch, memory))
             return (sums, None) if memory is None else sums
 
         self.of_replica = tf.function(of_replica, jit_compile=jit_compile, autograph=False)

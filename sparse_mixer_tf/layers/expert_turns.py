@@ -1,0 +1,87 @@
+"""Experts one after another, each on exactly the rows that chose it.
+
+Nothing is padded and nothing is done twice, but how many rows an expert has is known only when it
+is its turn: for functions that no compiler wants static shapes of. What is done to every element
+alike is done to the rows of all experts at once.
+"""
+
+from typing import Any
+
+from keras import ops
+
+from sparse_mixer_tf.layers.dropless import Choices
+from sparse_mixer_tf.layers.expert_products import ExpertWeights, HiddenLayer
+
+
+class Turns:
+    """The choices of every expert in turn.
+
+    Args:
+        choices: who chose whom.
+        num_tokens: rows by token.
+        layer: the experts' hidden layer.
+    """
+
+    def __init__(self, choices: Choices, num_tokens, layer: HiddenLayer):
+        self._choices, self._num_tokens, self._layer = choices, num_tokens, layer
+        # Made once, as there are many slices, and all columns are taken.
+        zeros = ops.zeros_like(choices.start)
+        self._places = _one_by_one(ops.stack([choices.start, zeros], axis=1))
+        self._sizes = _one_by_one(ops.stack([choices.count, zeros - 1], axis=1))
+
+    def serve(self, x, weights: ExpertWeights) -> tuple[Any, tuple]:
+        """What each choice is given, [choices, d_model], and what the gradient needs."""
+        rows = self._apart(ops.take(x, self._choices.number % self._num_tokens, axis=0))
+        own = ExpertWeights(*map(_one_by_one, weights))
+        before = self._products(rows, own.kernel_in, own.bias_in)
+        hidden = self._layer.dropped(self._layer.activation.function(before))
+        hidden_rows = self._apart(hidden)
+        outputs = self._products(hidden_rows, own.kernel_out, own.bias_out)
+        return self._by_number(outputs), (rows, own, before, hidden_rows)
+
+    def gradients(self, d_outputs, x, weights: ExpertWeights, kept) -> tuple[Any, ExpertWeights]:
+        """Gradients of what each choice gave, [choices, d_model], and of the weights.
+
+        Args:
+            d_outputs: of what `serve` returns.
+        """
+        del x, weights
+        rows, own, before, hidden = kept
+        dy = self._apart(ops.take(d_outputs, self._choices.number, axis=0))
+        d_hidden = self._products(dy, [ops.transpose(kernel) for kernel in own.kernel_out])
+        d_before = self._layer.dropped(d_hidden) * self._layer.activation.derivative(before)
+        d_before_rows = self._apart(d_before)
+        d_rows = self._products(d_before_rows, [ops.transpose(kernel) for kernel in own.kernel_in])
+        d_weights = ExpertWeights(
+            kernel_in=ops.stack(_transposed_products(rows, d_before_rows)),
+            bias_in=ops.stack([ops.sum(part, axis=0) for part in d_before_rows]),
+            kernel_out=ops.stack(_transposed_products(hidden, dy)),
+            bias_out=ops.stack([ops.sum(part, axis=0) for part in dy]),
+        )
+        return self._by_number(d_rows), d_weights
+
+    def _apart(self, rows) -> list:
+        """Of rows sorted by expert, those of each, [its rows, columns]."""
+        places = zip(self._places, self._sizes, strict=True)
+        return [ops.slice(rows, place, size) for place, size in places]
+
+    def _products(self, rows: list, kernels: list, biases: list | None = None):
+        """Each expert's rows times its kernel, [choices of all, columns]."""
+        products = [ops.matmul(*pair) for pair in zip(rows, kernels, strict=True)]
+        if biases is not None:
+            products = [y + bias for y, bias in zip(products, biases, strict=True)]
+        return ops.reshape(ops.concatenate(products, axis=0), (-1, kernels[0].shape[1]))
+
+    def _by_number(self, rows):
+        """Rows sorted by expert in the order of the choices; zeros for those of padding."""
+        missing = ops.shape(self._choices.number)[0] - ops.shape(rows)[0]
+        return ops.take(ops.pad(rows, [[0, missing], [0, 0]]), self._choices.place, axis=0)
+
+
+def _one_by_one(weight) -> list:
+    """The weight of each expert."""
+    return ops.unstack(weight, weight.shape[0], axis=0)
+
+
+def _transposed_products(left: list, right: list) -> list:
+    return [ops.matmul(ops.transpose(a), b) for a, b in zip(left, right, strict=True)]

@@ -1,0 +1,26 @@
+"""Whether arrays may be as long as their values say; compilers want every shape beforehand."""
+
+import contextlib
+import threading
+
+_active = threading.local()
+
+
+@contextlib.contextmanager
+def varying_shapes(allowed: bool = True):
+    """Functions traced inside the block are not compiled by XLA, so that shapes may vary.
+
+    Args:
+        allowed: False changes nothing.
+    """
+    outer = shapes_may_vary()
+    _active.allowed = outer or allowed
+    try:
+        yield
+    finally:
+        _active.allowed = outer
+
+
+def shapes_may_vary() -> bool:
+    """Whether the code runs inside such a block."""
+    return getattr(_active, "allowed", False)

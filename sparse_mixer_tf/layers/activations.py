@@ -23,25 +23,35 @@ class Activation(NamedTuple):
     derivative: Callable
 
 
+# A function and its derivative are written with the same terms, which are then computed once where
+# both are wanted.
+
+
 def _gelu(x):
-    return ops.gelu(x, approximate=True)
+    return x * _normal_below(x)
 
 
 def _gelu_derivative(x):
-    square = x * x
-    tanh = ops.tanh(x * (_ROOT + _ROOT * _CUBIC * square))
-    slope = x * (_ROOT + 3 * _ROOT * _CUBIC * square)
-    return 0.5 * (1 + tanh) * (1 + (1 - tanh) * slope)
+    below = _normal_below(x)
+    slope = x * (2 * _ROOT + 6 * _ROOT * _CUBIC * (x * x))
+    return below + below * (1 - below) * slope
+
+
+def _normal_below(x):
+    """About the share of a normal distribution below x."""
+    return 0.5 + 0.5 * ops.tanh(x * (_ROOT + _ROOT * _CUBIC * (x * x)))
 
 
 def _gelu_exact(x):
-    return ops.gelu(x, approximate=False)
+    return x * _normal_exactly_below(x)
 
 
 def _gelu_exact_derivative(x):
-    # x times the normal distribution function: that function, and x times its density.
-    below = 0.5 * (1 + ops.erf(x * math.sqrt(0.5)))
-    return below + x * _DENSITY * ops.exp(-0.5 * x * x)
+    return _normal_exactly_below(x) + x * _DENSITY * ops.exp(-0.5 * (x * x))
+
+
+def _normal_exactly_below(x):
+    return 0.5 + 0.5 * ops.erf(x * math.sqrt(0.5))
 
 
 def _relu_derivative(x):

@@ -4,8 +4,6 @@ The gradient is written by hand. A loop of unknown length could not be different
 differentiated automatically, runs that are not needed would still cost zeros for all weights.
 """
 
-from typing import Any
-
 from keras import ops
 
 from sparse_mixer_tf.layers.dropless import Choices
@@ -43,22 +41,23 @@ def choice_feed_forward(
         way = Turns(choices, num_tokens, layer)
     else:
         way = _Seats(Seating(choices, num_tokens, num_choices, dispatch), layer)
-    token = ops.arange(num_choices, dtype="int32") % num_tokens
 
-    def choices_to_tokens(rows):
-        return ops.sum(ops.reshape(rows, (-1, num_tokens, rows.shape[-1])), axis=0)
+    def by_token(array):
+        """[choices, ...] to [choices of a token, tokens, ...]."""
+        return ops.reshape(array, (-1, num_tokens, *array.shape[1:]))
 
     @ops.custom_gradient
     def run(x, gate, *weights):
         outputs, kept = way.serve(x, ExpertWeights(*weights))
-        y = choices_to_tokens(outputs * _column(gate, outputs))
+        outputs, gates = by_token(outputs), by_token(ops.cast(gate, outputs.dtype))[..., None]
+        y = ops.sum(outputs * gates, axis=0)
 
         def gradient(*arguments, upstream=None):
-            dy = ops.take(arguments[0] if upstream is None else upstream, token, axis=0)
+            dy = arguments[0] if upstream is None else upstream
             d_gate = ops.sum(ops.cast(dy, "float32") * ops.cast(outputs, "float32"), axis=-1)
-            d_outputs = dy * _column(gate, dy)
+            d_outputs = ops.reshape(dy * gates, (-1, dy.shape[-1]))
             dx, d_weights = way.gradients(d_outputs, x, ExpertWeights(*weights), kept)
-            return choices_to_tokens(dx), d_gate, *d_weights
+            return ops.sum(by_token(dx), axis=0), ops.reshape(d_gate, (-1,)), *d_weights
 
         return y, gradient
 
@@ -187,7 +186,3 @@ def _of_run(layer: HiddenLayer, place) -> HiddenLayer:
         return layer
     number = ops.cast(place, "uint32") + 1
     return layer._replace(key=ops.stack([layer.key[0], ops.bitwise_xor(layer.key[1], number)]))
-
-
-def _column(gates, like) -> Any:
-    return ops.cast(gates, like.dtype)[:, None]

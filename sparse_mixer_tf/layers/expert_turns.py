@@ -48,10 +48,10 @@ class Turns:
         del x, weights
         rows, own, before, hidden = kept
         dy = self._apart(ops.take(d_outputs, self._choices.number, axis=0))
-        d_hidden = self._products(dy, [ops.transpose(kernel) for kernel in own.kernel_out])
+        d_hidden = self._products_back(dy, own.kernel_out)
         d_before = self._layer.dropped(d_hidden) * self._layer.activation.derivative(before)
         d_before_rows = self._apart(d_before)
-        d_rows = self._products(d_before_rows, [ops.transpose(kernel) for kernel in own.kernel_in])
+        d_rows = self._products_back(d_before_rows, own.kernel_in)
         d_weights = ExpertWeights(
             kernel_in=ops.stack(_transposed_products(rows, d_before_rows)),
             bias_in=ops.stack([ops.sum(part, axis=0) for part in d_before_rows]),
@@ -65,17 +65,30 @@ class Turns:
         places = zip(self._places, self._sizes, strict=True)
         return [ops.slice(rows, place, size) for place, size in places]
 
-    def _products(self, rows: list, kernels: list, biases: list | None = None):
-        """Each expert's rows times its kernel, [choices of all, columns]."""
+    def _products(self, rows: list, kernels: list, biases: list):
+        """Each expert's rows times its kernel and its bias, [choices, columns]."""
         products = [ops.matmul(*pair) for pair in zip(rows, kernels, strict=True)]
-        if biases is not None:
-            products = [y + bias for y, bias in zip(products, biases, strict=True)]
-        return ops.reshape(ops.concatenate(products, axis=0), (-1, kernels[0].shape[1]))
+        return self._joined([y + bias for y, bias in zip(products, biases, strict=True)])
+
+    def _products_back(self, rows: list, kernels: list):
+        """Each expert's rows times its kernel's transpose, [choices, columns]."""
+        # As batches of one: for few rows, oneDNN's plain product with a transpose takes twice that.
+        products = [
+            ops.matmul(own[None], ops.swapaxes(kernel[None], 1, 2))
+            for own, kernel in zip(rows, kernels, strict=True)
+        ]
+        return self._joined([ops.squeeze(y, 0) for y in products])
+
+    def _joined(self, rows: list):
+        """Undoes `_apart`; the choices of padding, which come last, are given zeros."""
+        missing = ops.shape(self._choices.number)[0] - ops.sum(self._choices.count)
+        columns = rows[0].shape[-1]
+        rows = [*rows, ops.zeros((missing, columns), rows[0].dtype)]
+        return ops.reshape(ops.concatenate(rows, axis=0), (-1, columns))
 
     def _by_number(self, rows):
-        """Rows sorted by expert in the order of the choices; zeros for those of padding."""
-        missing = ops.shape(self._choices.number)[0] - ops.shape(rows)[0]
-        return ops.take(ops.pad(rows, [[0, missing], [0, 0]]), self._choices.place, axis=0)
+        """Rows sorted by expert in the order of the choices."""
+        return ops.take(rows, self._choices.place, axis=0)
 
 
 def _one_by_one(weight) -> list:

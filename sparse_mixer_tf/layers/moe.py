@@ -155,11 +155,13 @@ class MixtureOfExperts(keras.layers.Layer):
 
     def _without_capacity(self, tokens, probabilities, real, training):
         settings = self.routing
-        choices, gate = choose(probabilities[0], real[0], settings.num_selected_experts)
-        y = self.experts.on_choices(tokens[0], gate, choices, settings.dispatch, training=training)
+        # There is one group.
+        tokens, probabilities, real = (ops.squeeze(y, 0) for y in (tokens, probabilities, real))
+        choices, gate = choose(probabilities, real, settings.num_selected_experts)
+        y = self.experts.on_choices(tokens, gate, choices, settings.dispatch, training=training)
         metrics = dropless_metrics(choices, gate) if observed() else {}
         looked_at = observed("assignments")
-        gates = gates_of_choices(choices, gate, ops.shape(tokens)[1]) if looked_at else None
+        gates = gates_of_choices(choices, gate, ops.shape(tokens)[0]) if looked_at else None
         return y[None], metrics, gates
 
     def _account(self, logits, real, metrics):

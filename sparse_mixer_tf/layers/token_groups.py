@@ -58,4 +58,8 @@ def ungroup_tokens(tokens, batch_shape):
         [batch, seq, d_model].
     """
     batch, seq, d_model = batch_shape
-    return ops.reshape(ops.reshape(tokens, (-1, d_model))[: batch * seq], batch_shape)
+    groups, tokens_per_group, _ = ops.shape(tokens)
+    missing = groups * tokens_per_group - batch * seq
+    if not isinstance(missing, int) or missing > 0:
+        tokens = ops.reshape(tokens, (-1, d_model))[: batch * seq]
+    return ops.reshape(tokens, batch_shape)

@@ -31,9 +31,7 @@ def cross_entropy_sums(logits, labels, weights) -> Sums:
     logits = ops.cast(logits, "float32")
     weights = ops.cast(weights, "float32")
     labels = ops.cast(labels, "int32")
-    # Cross-entropy as logsumexp - logit of the label needs no [..., classes] log-probabilities.
-    chosen = ops.squeeze(ops.take_along_axis(logits, labels[..., None], axis=-1), -1)
-    nats = ops.logsumexp(logits, axis=-1) - chosen
+    nats = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
     hits = ops.cast(ops.cast(ops.argmax(logits, axis=-1), "int32") == labels, "float32")
     return Sums(ops.sum(nats * weights), ops.sum(hits * weights), ops.sum(weights))
 

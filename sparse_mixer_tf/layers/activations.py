@@ -23,6 +23,19 @@ class Activation(NamedTuple):
     derivative: Callable
 
 
+def _by_hand(function: Callable, derivative: Callable) -> Activation:
+    """Differentiated by its derivative, in half the passes over x that its single steps take."""
+
+    @ops.custom_gradient
+    def differentiable(x):
+        def gradient(*arguments, upstream=None):
+            return (arguments[0] if upstream is None else upstream) * derivative(x)
+
+        return function(x), gradient
+
+    return Activation(differentiable, derivative)
+
+
 # A function and its derivative are written with the same terms, which are then computed once where
 # both are wanted.
 
@@ -59,8 +72,8 @@ def _relu_derivative(x):
 
 
 ACTIVATIONS = {
-    "gelu": Activation(_gelu, _gelu_derivative),
-    "gelu_exact": Activation(_gelu_exact, _gelu_exact_derivative),
+    "gelu": _by_hand(_gelu, _gelu_derivative),
+    "gelu_exact": _by_hand(_gelu_exact, _gelu_exact_derivative),
     "relu": Activation(ops.relu, _relu_derivative),
 }
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from pipelines.errors import InputError
-from sparse_mixer_tf.tasks.filling import sample_lines
+from sparse_mixer_tf.tasks.filling import MASK, sample_lines
 
 Asked = Callable[..., dict]
 Answers = Iterator[tuple[dict, str]]
@@ -54,7 +54,15 @@ def fill(ask: Asked, texts: Sequence[str], top: int) -> Answers:
             predictions.append({"top": best})
         record = {"text": text, "predictions": predictions}
         lines = sample_lines([record], masks=None)
-        yield record, "\n".join(lines if predictions else [*lines, "    no [MASK] to fill"])
+        if missed := text.count(MASK) - len(predictions):
+            record["masks_not_read"] = missed
+            lines.append(
+                f"    {missed} more {MASK} not read: the model fills {said['is_mask'].shape[1]} of "
+                "a text, within the tokens that it reads"
+            )
+        elif not predictions:
+            lines.append(f"    no {MASK} to fill")
+        yield record, "\n".join(lines)
 
 
 def classify(ask: Asked, texts: Sequence[str], segments: dict[str, str], top: int) -> Answers:

@@ -1,0 +1,173 @@
+"""How time and memory of a training step grow with the work, beside what theory says.
+
+    python -m benchmarks.growth [--of=sequence,experts,layers,batch] [--repeats=5] [--png=FILE]
+
+Each point is a process of its own: the median of its steps, and how far its memory rose above that
+of the imports. In theory a step takes its operations at the rate of a plain matmul, and the weights
+at the rate of a plain copy; memory is the estimate that `describe` prints. What counts is how both
+grow: the slope on logarithmic axes over the last three values. Where time has a slope that is more
+than `TOLERANCE` above that of its theory, or memory has and is above its estimate as well, the line
+says so and the exit code is 1.
+"""
+
+import argparse
+import json
+import math
+import resource
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from benchmarks import contestants, timing
+from benchmarks.growth_picture import Curves, draw
+from sparse_mixer_tf.architecture import lay_out
+from sparse_mixer_tf.cost_tables import pretraining_table, training_bytes
+from sparse_mixer_tf.settings import ModelSettings
+
+VOCABULARY = 8_000
+TOLERANCE = 0.15
+# What is read and written of each float of a weight: by forward and backward pass, the norm of the
+# gradient, and AdamW with its two slots.
+PASSES = 12
+
+
+class Point(NamedTuple):
+    """A model and the batch that it is trained on."""
+
+    settings: ModelSettings
+    seq: int = 512
+    batch: int = 2
+
+
+class Growth(NamedTuple):
+    """What grows, and the point of each value for the models that it matters to."""
+
+    values: tuple[int, ...]
+    models: tuple[str, ...]
+    point: Callable[[str, int], Point]
+
+
+def model(name: str, layers: int = 4, num_experts: int = 16) -> ModelSettings:
+    """A model of width 256; in a Sparse Mixer half of the layers have attention, half experts."""
+    sizes = ModelSettings(d_model=256, d_ff=1024, num_heads=4, num_experts=num_experts)
+    half = layers // 2
+    architectures = {
+        "BERT": f"{layers}*(sf)",
+        "FNet": f"{layers}*(rf)",
+        "Sparse Mixer": lay_out("l", layers, half, "top", half, "middle"),
+    }
+    return replace(sizes, architecture=architectures[name])
+
+
+ALL = ("BERT", "FNet", "Sparse Mixer")
+GROWTHS = {
+    "sequence": Growth((128, 256, 512, 1024, 2048, 4096), ALL, lambda m, n: Point(model(m), n, 1)),
+    "experts": Growth(
+        (4, 8, 16, 32, 64, 128), ALL[2:], lambda m, n: Point(model(m, num_experts=n), batch=8)
+    ),
+    "layers": Growth((4, 6, 12, 24), ALL, lambda m, n: Point(model(m, layers=n))),
+    "batch": Growth((1, 2, 4, 8, 16), ALL, lambda m, n: Point(model(m), batch=n)),
+}
+
+
+def theory(point: Point, gflops: float, gigabytes: float) -> tuple[float, float]:
+    """Milliseconds of a step and MiB of memory.
+
+    Args:
+        gflops: rate of a plain matmul, operations a second / 1e9.
+        gigabytes: rate of a plain copy, bytes a second / 1e9.
+    """
+    tokens = point.seq * point.batch
+    rows = pretraining_table(point.settings, VOCABULARY, point.seq, contestants.PREDICTIONS, tokens)
+    operations = 3 * tokens * sum(row.flops for row in rows)
+    weights = 4 * PASSES * sum(row.parameters for row in rows)
+    memory = sum(training_bytes(rows, tokens, activation_bytes=4).values())
+    return 1e-6 * (operations / gflops + weights / gigabytes), memory / 2**20
+
+
+def measured(growth: str, name: str, value: int, repeats: int) -> tuple[float, float]:
+    """The same as `theory`, of a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.growth", f"--repeats={repeats}"]
+    done = subprocess.run(
+        [*command, f"--only={growth}/{name}/{value}"], stdout=subprocess.PIPE, text=True, check=True
+    )
+    return tuple(json.loads(done.stdout.splitlines()[-1]))
+
+
+def only(which: str, repeats: int) -> None:
+    """Prints the milliseconds and MiB of one point."""
+    growth, name, value = which.split("/")
+    point = GROWTHS[growth].point(name, int(value))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    options = contestants.Options(VOCABULARY, seq=point.seq, batch=point.batch)
+    train = contestants.ours(point.settings, options).train
+    times = timing.in_turn({"": train}, repeats, warmup=2)[""]
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps([statistics.median(times), (after - before) / 1024]))
+
+
+def copy_gigabytes() -> float:
+    """Bytes a second / 1e9, read and written, of an array that no cache holds."""
+    x = tf.zeros([2**26])
+    negate = tf.function(tf.negative)
+    times = timing.in_turn({"": lambda: negate(x)[0].numpy()}, 5, warmup=2)
+    return 2 * 4 * 2**26 / 1e6 / statistics.median(times[""])
+
+
+def slope(values: tuple[int, ...], costs: Sequence[float]) -> float:
+    """Of the logarithms, from the third last value to the last."""
+    return math.log(costs[-1] / costs[-3]) / math.log(values[-1] / values[-3])
+
+
+def grow(growth: str, name: str, rates: tuple[float, float], repeats: int) -> Curves:
+    """Measures and prints the points of one model."""
+    values, _, point = GROWTHS[growth]
+    points = []
+    for value in values:
+        costs = measured(growth, name, value, repeats), theory(point(name, value), *rates)
+        points.append(costs)
+        (ms, mib), (ms_theory, mib_theory) = costs
+        print(f"{name:13}{growth:10}{value:>5}{ms:>9,.0f}{ms_theory:>8,.0f}"
+              f"{mib:>9,.0f}{mib_theory:>8,.0f}", flush=True)  # fmt: skip
+    found, in_theory = (list(zip(*costs, strict=True)) for costs in zip(*points, strict=True))
+    return Curves(growth, name, values, found, in_theory)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--of", default=",".join(GROWTHS), help="what grows")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--png", help="file for the picture")
+    parser.add_argument("--only", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.only:
+        only(options.only, options.repeats)
+        return 0
+    print(timing.machine())
+    rates, drawn, above = (timing.matmul_gflops(), copy_gigabytes()), [], False
+    print(f"plain copy {rates[1]:.1f} GB/s\n\n{'':28}{'ms':>9}{'theory':>8}{'MiB':>9}{'theory':>8}")
+    for growth in options.of.split(","):
+        for name in GROWTHS[growth].models:
+            curves = grow(growth, name, rates, options.repeats)
+            drawn.append(curves)
+            slopes = [
+                (slope(curves.values, costs), slope(curves.values, expected))
+                for costs, expected in zip(curves.measured, curves.theory, strict=True)
+            ]
+            time, memory = (own > expected + TOLERANCE for own, expected in slopes)
+            faster = time or (memory and curves.measured[1][-1] > curves.theory[1][-1])
+            above |= faster
+            line = "".join(f"{own:>9.2f}{expected:>8.2f}" for own, expected in slopes)
+            print(f"{'slope of the last three':28}{line}{'  above its theory' if faster else ''}")
+    if options.png:
+        draw(drawn, options.png)
+    return int(above)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -56,7 +56,7 @@ def choice_feed_forward(
             dy = arguments[0] if upstream is None else upstream
             d_gate = ops.sum(ops.cast(dy, "float32") * ops.cast(outputs, "float32"), axis=-1)
             d_outputs = ops.reshape(dy * gates, (-1, dy.shape[-1]))
-            dx, d_weights = way.gradients(d_outputs, x, ExpertWeights(*weights), kept)
+            dx, d_weights = way.gradients(d_outputs, kept)
             return ops.sum(by_token(dx), axis=0), ops.reshape(d_gate, (-1,)), *d_weights
 
         return y, gradient
@@ -73,12 +73,13 @@ class _Seats:
     def serve(self, x, weights: ExpertWeights) -> tuple:
         by_slot, *passed = _serve_slots(x, weights, self._layer, self._seating)
         by_place, before = _serve_runs(x, weights, self._layer, self._seating)
-        return self._seating.to_choices(by_slot, by_place), (passed, before)
+        return self._seating.to_choices(by_slot, by_place), (x, weights, passed, before)
 
-    def gradients(self, d_outputs, x, weights: ExpertWeights, kept) -> tuple:
-        (passed, before), where = kept, (self._layer, self._seating)
-        d_slot, *d_weights = _slot_gradients(d_outputs, x, weights, *where, passed)
-        d_place, *d_weights = _run_gradients(d_outputs, x, weights, *where, before, d_weights)
+    def gradients(self, d_outputs, kept) -> tuple:
+        x, weights, passed, before = kept
+        given = (d_outputs, x, weights, self._layer, self._seating)
+        d_slot, *d_weights = _slot_gradients(*given, passed)
+        d_place, *d_weights = _run_gradients(*given, before, d_weights)
         return self._seating.to_choices(d_slot, d_place), ExpertWeights(*d_weights)
 
 

@@ -39,13 +39,13 @@ class Turns:
         outputs = self._products(hidden_rows, own.kernel_out, own.bias_out)
         return self._by_number(outputs), (rows, own, before, hidden_rows)
 
-    def gradients(self, d_outputs, x, weights: ExpertWeights, kept) -> tuple[Any, ExpertWeights]:
+    def gradients(self, d_outputs, kept) -> tuple[Any, ExpertWeights]:
         """Gradients of what each choice gave, [choices, d_model], and of the weights.
 
         Args:
-            d_outputs: of what `serve` returns.
+            d_outputs: of the outputs of `serve`.
+            kept: the second that it returned.
         """
-        del x, weights
         rows, own, before, hidden = kept
         dy = self._apart(ops.take(d_outputs, self._choices.number, axis=0))
         d_hidden = self._products_back(dy, own.kernel_out)

@@ -7,8 +7,7 @@ import tensorflow as tf
 from pipelines.vocabulary import Vocabulary, plain_text
 from sparse_mixer_tf.serving.graph_tokenizer import graph_tokenizer
 from sparse_mixer_tf.serving.ragged_rows import first, lengths
-
-MASK = "[MASK]"
+from sparse_mixer_tf.tasks.filling import MASK
 
 
 class Packer:

@@ -73,13 +73,14 @@ class TrainStep:
         # A replica has the gradients of its own experts whole already.
         self.exchange = exchange
         self._apart = [exchange is not None and exchange.is_apart(v) for v in variables]
+        is_compiled = jit_compile or _is_compiled(strategy)
         gradients = Gradients(
             objective,
             variables,
             self.replicas,
             gradient_accumulation_steps,
             seed,
-            static_shapes=jit_compile or _is_compiled(strategy),
+            static_shapes=is_compiled,
             unrolled=exchange is not None,
         )
         # Collectives cannot be compiled here, so with several replicas only what lies between is.
@@ -87,7 +88,8 @@ class TrainStep:
         if self.replicas == 1:
             self._gradients = gradients
             # One pass over every weight instead of a dozen: a quarter of the time.
-            self._update = tf.function(self._apply, jit_compile=True, autograph=False)
+            alone = None if is_compiled else True
+            self._update = tf.function(self._apply, jit_compile=alone, autograph=False)
             self.whole = tf.function(self._step_alone, jit_compile=jit_compile, autograph=False)
             self._step = tf.function(
                 lambda *inputs: strategy.run(self.whole, inputs), autograph=False

@@ -151,6 +151,17 @@ def test_skewing_is_undone_by_unskewing():
     np.testing.assert_array_equal(unskew(wide, 6), x)
 
 
+def test_the_gradient_of_skewing_moves_rows_back():
+    x = tf.constant(np.random.default_rng(1).standard_normal((2, 3, 4, 6)))
+    upstream = np.random.default_rng(2).standard_normal((2, 3, 4, 10))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = skew(x)
+    gradient = tape.gradient(y, x, tf.constant(upstream)).numpy()
+    for row in range(4):
+        np.testing.assert_array_equal(gradient[..., row, :], upstream[..., row, row : row + 6])
+
+
 @pytest.mark.parametrize("block, span", [(32, 48), (64, 16), (32, 32), (7, 64)])
 def test_nothing_larger_than_block_by_block_and_span_is_computed(block, span):
     layer = make(span, dropout_rate=0.5)

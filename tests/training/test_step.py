@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from sparse_mixer_tf.layers.varying_shapes import shapes_may_vary
 from sparse_mixer_tf.optimizers import adamw
 from sparse_mixer_tf.training.step import EvaluationStep, TrainStep
 from sparse_mixer_tf.training.strategy import mirrored
@@ -217,3 +218,26 @@ def test_a_spike_is_applied_unless_it_is_refused(strategy, refuse):
     assert float(metrics["spike"]) == 1
     assert float(metrics["applied"]) == (0 if refuse else 1)
     assert (_state(run) == before) == refuse
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_shapes_may_vary_where_nothing_is_compiled(jit_compile):
+    seen = []
+
+    class Observed(WeightedRegression):
+        def contributions(self, *inputs):
+            seen.append(shapes_may_vary())
+            return super().contributions(*inputs)
+
+        def evaluation_sums(self, batch):
+            seen.append(shapes_may_vary())
+            return {"error": tf.reduce_sum(self.model(batch["x"]))}
+
+    objective, strategy = Observed(), tf.distribute.get_strategy()
+    optimizer = adamw(0.1)
+    optimizer.build(objective.model.trainable_variables)
+    variables = objective.model.trainable_variables
+    (batch,) = _batches(1)
+    TrainStep(objective, variables, optimizer, strategy, jit_compile=jit_compile)(batch, 0)
+    EvaluationStep(objective.evaluation_sums, strategy, jit_compile)(batch)
+    assert len(seen) >= 2 and set(seen) == {not jit_compile}

@@ -241,3 +241,30 @@ def test_shapes_may_vary_where_nothing_is_compiled(jit_compile):
     TrainStep(objective, variables, optimizer, strategy, jit_compile=jit_compile)(batch, 0)
     EvaluationStep(objective.evaluation_sums, strategy, jit_compile)(batch)
     assert len(seen) >= 2 and set(seen) == {not jit_compile}
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("share", [0.25, 4.0])
+def test_the_update_is_the_gradient_clipped_to_its_global_norm(share, jit_compile):
+    """At a rate of 1 SGD moves by the gradient itself."""
+
+    def moved(max_gradient_norm):
+        objective = WeightedRegression()
+        variables = objective.model.trainable_variables
+        before = [v.numpy() for v in variables]
+        optimizer = keras.optimizers.SGD(1.0)
+        optimizer.build(variables)
+        step = TrainStep(
+            objective, variables, optimizer, tf.distribute.get_strategy(),
+            max_gradient_norm=max_gradient_norm, jit_compile=jit_compile,
+        )  # fmt: skip
+        (batch,) = _batches(1)
+        norm = float(step(batch, 0)["gradient_norm"])
+        return np.concatenate(
+            [np.ravel(b - v) for b, v in zip(before, variables, strict=True)]
+        ), norm
+
+    whole, norm = moved(None)
+    clipped, same = moved(share * norm)
+    assert same == pytest.approx(norm) == pytest.approx(np.linalg.norm(whole), rel=1e-5)
+    np.testing.assert_allclose(clipped, min(share, 1.0) * whole, rtol=1e-4, atol=1e-5)

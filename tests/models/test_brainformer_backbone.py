@@ -1,4 +1,4 @@
-"""The causal stack is what its string says, sees no future, and remembers what came before."""
+"""The causal stack is what its string says."""
 
 import json
 
@@ -10,51 +10,7 @@ import tensorflow as tf
 from sparse_mixer_tf.architecture import ArchitectureError
 from sparse_mixer_tf.models import BrainformerBackbone, BrainformerCausalLM, SparseMixerBackbone
 from tests.models.numpy_brainformer import brainformer
-
-VOCABULARY, SPAN = 11, 8
-TOP_2 = {
-    "num_experts": 10,
-    "router": "dropless",
-    "gate": "top_k",
-    "num_selected_experts": 2,
-    "balance_loss_factor": 0.0,
-    "router_z_loss_factor": 0.0,
-}
-
-
-def make(architecture, seed=1, **options):
-    keras.utils.set_random_seed(seed)
-    backbone = BrainformerBackbone(
-        **{
-            "vocabulary_size": VOCABULARY,
-            "architecture": architecture,
-            "d_model": 8,
-            "d_ff": 12,
-            "num_heads": 2,
-            "attn_span": SPAN,
-            "routing": TOP_2 if "g" in architecture else None,
-            **options,
-        }
-    )
-    rng = np.random.default_rng(seed)
-    for variable in backbone.weights:
-        if "layer_norm" in variable.path or "bias" in variable.path:
-            variable.assign_add(0.3 * rng.standard_normal(variable.shape))
-        elif "experts/kernel" in variable.path:
-            variable.assign(0.3 * rng.standard_normal(variable.shape))
-    return backbone
-
-
-def tokens(length, batch=2, seed=0):
-    rng = np.random.default_rng(seed)
-    return tf.constant(rng.integers(0, VOCABULARY, (batch, length)), tf.int32)
-
-
-def run(backbone, token_ids, memory=None):
-    if memory is None:
-        memory = backbone.no_memory(token_ids.shape[0])
-    outputs = backbone({"token_ids": token_ids, "memory": memory})
-    return outputs["sequence_output"], outputs["memory"]
+from tests.models.small_brainformer import SPAN, TOP_2, VOCABULARY, make, run, tokens
 
 
 @pytest.mark.parametrize(
@@ -110,98 +66,6 @@ def test_it_is_what_is_written_down_by_hand(architecture, share, span, block, se
         np.testing.assert_allclose(outputs["logits"], logits, atol=2e-5)
         np.testing.assert_allclose(outputs["memory"], theirs, atol=2e-5)
         ours = outputs["memory"]
-
-
-GATES = {
-    "softmax": {"gate": "softmax"},
-    "top_k": {},
-    "noisy_top_k": {"gate": "noisy_top_k"},
-    "switch": {"gate": "switch", "num_selected_experts": 1},
-    "gshard": {"gate": "gshard"},
-    "frozen_random": {"gate": "frozen_random", "num_selected_experts": 5},
-    "capacity": {
-        "router": "tokens_choose",
-        "batch_prioritized_routing": False,
-        "num_selected_experts": 1,
-        "gate": "softmax",
-        "capacity_factor": 0.5,
-    },
-}
-CAUSAL = [
-    ("sf", {}, {}),
-    ("f.s.ff", {}, {"attend_to_self": True}),
-    ("fsfs", {}, {"share_block_weights": True, "adapt_span": True, "adapt_span_init": 0.5}),
-    ("sfgggfff", {}, {"norm": "pre", "activation": "gated_gelu"}),
-    *((architecture, gate, {"share_block_weights": True})
-      for architecture in ("sgfgfg", "gs.sg") for gate in GATES.values()),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("architecture, gate, options", CAUSAL)
-def test_changing_a_token_changes_no_earlier_output(architecture, gate, options):
-    if "g" in architecture:
-        options = {**options, "routing": {**TOP_2, **gate}}
-    backbone = make(architecture, **options)
-    token_ids = tokens(12, batch=1).numpy()
-    y = np.asarray(run(backbone, tf.constant(token_ids))[0])
-    for place in (1, 6, 11):
-        effect = 0.0
-        for token in range(0, VOCABULARY, 2):
-            other = token_ids.copy()
-            other[0, place] = token
-            changed = np.asarray(run(backbone, tf.constant(other))[0])
-            np.testing.assert_allclose(changed[:, :place], y[:, :place], atol=1e-6)
-            effect = max(effect, np.abs(changed - y).max())
-        assert effect > 1e-3
-
-
-@pytest.mark.parametrize(
-    "architecture, options",
-    [
-        ("sgfgfg.sgfgfg", {"share_block_weights": True}),
-        ("sf.sf", {"share_block_weights": True, "attend_to_self": True}),
-        ("sf.sf", {"share_block_weights": True, "adapt_span": True, "adapt_span_init": 0.4}),
-        ("fsgs", {}),
-        ("sfgggfff", {"norm": "pre", "activation": "gated_gelu"}),
-    ],
-)
-def test_two_blocks_with_memory_between_equal_one_of_both(architecture, options):
-    backbone = make(architecture, **{"attn_span": 32, **options})
-    token_ids = tokens(128)
-    whole, memory = run(backbone, token_ids)
-    first, between = run(backbone, token_ids[:, :64])
-    second, after = run(backbone, token_ids[:, 64:], between)
-    np.testing.assert_allclose(tf.concat([first, second], axis=1), whole, atol=2e-5)
-    np.testing.assert_allclose(after, memory, atol=2e-5)
-    # Without the memory the second half is another text.
-    assert np.abs(run(backbone, token_ids[:, 64:])[0] - second).max() > 1e-2
-
-
-def test_memory_carries_no_gradient():
-    backbone = make("sf")
-    with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(run(backbone, tokens(4))[1])
-    assert set(tape.gradient(loss, [v.value for v in backbone.trainable_variables])) == {None}
-
-
-def test_cutting_the_work_to_the_learned_spans_changes_nothing():
-    backbone = make("sf.sf", attn_span=200, adapt_span=True, adapt_span_ramp=16)
-    first, second = (a.adaptive_span.reach for a in backbone.attentions.values())
-    first.assign([0.0, 0.1])
-    second.assign([0.3, 0.5])
-    assert backbone.needed_spans() == (72, 136)
-    learned = list(backbone.learned_spans().values())
-    np.testing.assert_allclose(learned, [[0, 20], [60, 100]], rtol=1e-6)
-    memory = tf.random.stateless_normal((2, 2, 200, 8), seed=[1, 2])
-    whole = run(backbone, tokens(12), memory)
-    assert backbone.attend_to(backbone.needed_spans())
-    assert not backbone.attend_to(backbone.needed_spans())
-    cut = run(backbone, tokens(12), memory)
-    assert cut[1].shape == memory.shape
-    for ours, theirs in zip(cut, whole, strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=1e-6)
-    backbone.attend_to((8, 8))
-    assert np.abs(run(backbone, tokens(12), memory)[0] - whole[0]).max() > 1e-3
 
 
 def test_the_loss_of_spans_counts_each_attention_once():

@@ -172,3 +172,16 @@ def test_experts_report_their_load(tmp_path, words):
     summary = task.summary(_evaluate(task))
     (load,) = summary["expert_load"].values()
     assert len(load) == 2 and 0 <= summary["dropped_fraction"] <= 1
+
+
+def test_examples_without_labels_give_outputs_and_no_loss(tmp_path, words):
+    task = _task(_dataset(tmp_path, ("no", "yes")), words)
+    labelled = _evaluate(task)["outputs"]
+    secret = task.evaluation_stream(None).map(
+        lambda b: b | {"labels": tf.zeros_like(b["labels"]) - 1}
+    )
+    sums = evaluation_sums(
+        secret, EvaluationStep(task.evaluation_sums, tf.distribute.get_strategy())
+    )
+    np.testing.assert_array_equal(sums["outputs"], labelled)
+    assert sums["loss"] == {"loss": 0.0, "correct": 0.0, "count": 0.0}

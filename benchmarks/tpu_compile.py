@@ -10,10 +10,8 @@ first of them, a line `alone`, is to be taken off.
 """
 
 import argparse
-import gc
+import multiprocessing
 from typing import NamedTuple
-
-import keras
 
 from pipelines.settings import DataSettings
 from sparse_mixer_tf import presets
@@ -93,12 +91,7 @@ def lowered(case: Case, topology: Topology, names: tuple[str, ...]) -> list[prog
     )  # fmt: skip
     task = TASKS[case.task](ModelSettings(**values), training, data)
     task.suppose_data()
-    found = programs.lowered(task, topology.chips, names=names)
-    # Models and the functions traced of them hold each other: 2 GB a base model, if left alone.
-    del task
-    keras.backend.clear_session()
-    gc.collect()
-    return found
+    return programs.lowered(task, topology.chips, names=names)
 
 
 def main():
@@ -113,7 +106,9 @@ def main():
     for group in arguments.only:
         print(f"\n{group}, {topology.name}\n{roofline.table_head(topology)}  of peer", flush=True)
         for case in SETS[group]:
-            made = lowered(case, topology, names)
+            # What was built and traced, up to 7 GB, goes with its process.
+            with multiprocessing.get_context("spawn").Pool(1) as process:
+                made = process.apply(lowered, (case, topology, names))
             compiled = compile_modules([program.module for program in made], topology)
             for program, result in zip(made, compiled, strict=True):
                 results[case.name, program.name] = result

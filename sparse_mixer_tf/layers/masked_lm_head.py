@@ -4,7 +4,8 @@ import keras
 from keras import ops
 
 from sparse_mixer_tf.layers.activations import activation_named
-from sparse_mixer_tf.layers.initialization import LAYER_NORM_EPSILON, dense, layer_norm
+from sparse_mixer_tf.layers.initialization import dense
+from sparse_mixer_tf.layers.layer_norm import EPSILON, LayerNorm
 
 
 @keras.saving.register_keras_serializable(package="sparse_mixer_tf")
@@ -22,7 +23,7 @@ class MaskedLMHead(keras.layers.Layer):
         self,
         embedding: keras.layers.Layer,
         activation: str = "gelu",
-        layer_norm_epsilon: float = LAYER_NORM_EPSILON,
+        layer_norm_epsilon: float = EPSILON,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -31,7 +32,7 @@ class MaskedLMHead(keras.layers.Layer):
         self.activation = activation
         self.layer_norm_epsilon = layer_norm_epsilon
         self.projection = dense(embedding.d_emb, "projection", self.dtype_policy)
-        self.layer_norm = layer_norm("layer_norm", self.dtype_policy, layer_norm_epsilon)
+        self.layer_norm = LayerNorm(layer_norm_epsilon, name="layer_norm", dtype=self.dtype_policy)
 
     def build(self, x_shape, mask_positions_shape=None):
         if not self.embedding.built:

@@ -9,13 +9,13 @@ from sparse_mixer_tf.layers.initialization import check_style, dense
 from sparse_mixer_tf.layers.observation import observed, report
 from sparse_mixer_tf.layers.sliding_window import (
     attended_rows,
-    band,
     chunk_size,
     in_chunks,
     overlapping_windows,
     skew,
     unskew,
 )
+from sparse_mixer_tf.layers.weighted_values import HIDDEN, weighted_values
 
 
 @keras.saving.register_keras_serializable(package="sparse_mixer_tf")
@@ -99,20 +99,28 @@ class RelativeSelfAttention(keras.layers.Layer):
             query = in_chunks(query, chunk)
             key, value = (overlapping_windows(y, chunk, span) for y in (key, value))
         query = query * query.shape[-1] ** -0.5
-        # Only the scores of positions are moved, to where the rows lie: what belongs to no slot
-        # is masked, which costs less than moving the other scores and the probabilities.
-        position = skew(ops.matmul(query, ops.transpose(position_table[-span:])))
-        logits = ops.cast(ops.matmul(query, ops.swapaxes(key, -1, -2)) + position, "float32")
-        visible = band(ops.shape(logits)[-2], span)
-        probabilities = ops.softmax(ops.where(visible, logits, -3.4028235e38), axis=-1)
-        if self.adaptive_span is not None:
-            probabilities = self.adaptive_span(probabilities, span=span)
+        # Only the scores of positions are moved, to where the rows lie, and bring with them what
+        # hides the rest; that costs less than moving the other scores and the probabilities.
+        position = skew(ops.matmul(query, ops.transpose(position_table[-span:])), elsewhere=HIDDEN)
+        logits = ops.matmul(query, ops.swapaxes(key, -1, -2)) + position
+        logits = ops.cast(logits, "float32")
         if observed("attention"):
-            shape = (-1, self.num_heads, x.shape[1], span)
-            report("attention", self.path, ops.reshape(unskew(probabilities, span), shape))
-        probabilities = self.dropout(ops.cast(probabilities, value.dtype), training=training)
-        mixed = ops.matmul(probabilities, value)
+            seen = unskew(self._probabilities(logits), span)
+            report(
+                "attention", self.path, ops.reshape(seen, (-1, self.num_heads, x.shape[1], span))
+            )
+        drop = self.dropout.drawn(ops.shape(logits), training)
+        if self.adaptive_span is None:
+            mixed = weighted_values(logits, value, drop)
+        else:
+            mixed = ops.matmul(drop(ops.cast(self._probabilities(logits), value.dtype)), value)
         return self.out(merge_heads(mixed, ops.shape(x)))
+
+    def _probabilities(self, logits):
+        probabilities = ops.softmax(logits, axis=-1)
+        if self.adaptive_span is None:
+            return probabilities
+        return self.adaptive_span(probabilities, span=self.attended_span)
 
     def compute_output_shape(self, x_shape, memory_shape=None, position_table_shape=None):
         return x_shape

@@ -79,12 +79,6 @@ def overlapping_windows(rows, chunk: int, span: int):
     return ops.concatenate([pieces[:, :, i : i + count] for i in range(ahead + 1)], axis=3)
 
 
-def band(rows, span: int):
-    """Which columns of `skew`'s result hold something: bool [rows, span + rows]."""
-    ahead = ops.arange(span + rows)[None, :] - ops.arange(rows)[:, None]
-    return ops.logical_and(ahead >= 0, ahead < span)
-
-
 def unskew(x, span: int):
     """Takes the columns i to i + span - 1 of each row i, by reshaping alone.
 
@@ -101,11 +95,12 @@ def unskew(x, span: int):
     return ops.reshape(x, (*leading, rows, columns + 1))[..., :span]
 
 
-def skew(x):
-    """Moves each row i to the columns i to i + span - 1 of a wider one, zeros elsewhere.
+def skew(x, elsewhere: float = 0.0):
+    """Moves each row i to the columns i to i + span - 1 of a wider one.
 
     Args:
         x: [..., rows, span].
+        elsewhere: what the other columns hold.
 
     Returns:
         [..., rows, span + rows].
@@ -115,7 +110,7 @@ def skew(x):
 
     @ops.custom_gradient
     def moved(x):
-        x = ops.pad(x, [*still, [0, 0], [0, rows + 1]])
+        x = ops.pad(x, [*still, [0, 0], [0, rows + 1]], constant_values=elsewhere)
         x = ops.reshape(x, (*leading, rows * (span + rows + 1)))
         x = ops.reshape(x[..., :-rows], (*leading, rows, span + rows))
 

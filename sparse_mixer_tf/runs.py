@@ -1,5 +1,6 @@
 """Opening a run that was trained: its settings, its vocabulary, its best weights."""
 
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -167,5 +168,11 @@ def _best_step(source: Checkpoints, workdir: str | Path, flag: str) -> int:
 
 
 def _named(what: str, names: set[str]) -> str:
-    listed = ", ".join(sorted(name.removeprefix("model/") for name in names))
-    return f"  {what} ({len(names)}): {listed or 'none'}"
+    listed = ", ".join(sorted(name.removeprefix("model/") for name in names)) or "none"
+    return textwrap.fill(
+        f"{what} ({len(names)}): {listed}",
+        width=100,
+        initial_indent="  ",
+        subsequent_indent="    ",
+        break_on_hyphens=False,
+    )

@@ -25,12 +25,13 @@ def cross_entropy_sums(logits, labels, weights) -> Sums:
 
     Args:
         logits: float [..., classes]; computed with in float32.
-        labels: int32 [...].
+        labels: int32 [...]; one below 0 is none, as in test splits, and left out.
         weights: float [...]; 0 leaves a prediction out.
     """
     logits = ops.cast(logits, "float32")
-    weights = ops.cast(weights, "float32")
     labels = ops.cast(labels, "int32")
+    weights = ops.cast(weights, "float32") * ops.cast(labels >= 0, "float32")
+    labels = ops.maximum(labels, 0)
     nats = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
     hits = ops.cast(ops.cast(ops.argmax(logits, axis=-1), "int32") == labels, "float32")
     return Sums(ops.sum(nats * weights), ops.sum(hits * weights), ops.sum(weights))

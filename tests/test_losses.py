@@ -30,3 +30,10 @@ def test_parts_of_a_batch_add_up_to_the_whole():
     ]
     np.testing.assert_allclose(sum(float(part.loss) for part in parts), whole.loss, rtol=1e-6)
     assert sum(float(part.correct) for part in parts) == float(whole.correct)
+
+
+def test_what_has_no_label_is_left_out():
+    logits, labels = np.eye(4, 3, dtype="float32"), np.array([0, -1, 2, -1])
+    whole = cross_entropy_sums(logits, labels, np.ones(4, "float32"))
+    assert whole == cross_entropy_sums(logits[::2], labels[::2], np.ones(2, "float32"))
+    assert float(whole.count) == 2

@@ -11,7 +11,6 @@ from sparse_mixer_tf.layers.feed_forward import FeedForward
 from sparse_mixer_tf.layers.fourier_mixing import FourierMixing
 from sparse_mixer_tf.layers.gates import growing_num_selected_experts
 from sparse_mixer_tf.layers.hartley_mixing import HartleyMixing
-from sparse_mixer_tf.layers.layer_norm import LayerNorm
 from sparse_mixer_tf.layers.linear_mixing import LinearMixing
 from sparse_mixer_tf.layers.masked_lm_head import MaskedLMHead
 from sparse_mixer_tf.layers.moe import MixtureOfExperts
@@ -39,7 +38,6 @@ __all__ = [
     "FeedForward",
     "FourierMixing",
     "HartleyMixing",
-    "LayerNorm",
     "LinearMixing",
     "MaskedLMHead",
     "MixtureOfExperts",

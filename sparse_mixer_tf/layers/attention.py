@@ -1,13 +1,11 @@
 """Bidirectional multi-head self-attention."""
 
 import keras
-import numpy as np
 from keras import ops
 
 from sparse_mixer_tf.layers.dropout import Dropout
 from sparse_mixer_tf.layers.initialization import dense
-from sparse_mixer_tf.layers.observation import observed, report
-from sparse_mixer_tf.layers.weighted_values import HIDDEN, weighted_values
+from sparse_mixer_tf.layers.observation import report
 
 
 @keras.saving.register_keras_serializable(package="sparse_mixer_tf")
@@ -64,25 +62,19 @@ class SelfAttention(keras.layers.Layer):
         Returns:
             [batch, seq, d_model].
         """
-        query, key, value = self.query(x), self.key(x), self.value(x)
-        hidden = None
+        query, key, value = (self._heads(f(x)) for f in (self.query, self.key, self.value))
+        scale = (x.shape[-1] // self.num_heads) ** -0.5
+        logits = ops.cast(ops.matmul(query * scale, ops.swapaxes(key, -1, -2)), "float32")
         if padding_mask is not None:
-            sees = ops.any(padding_mask, axis=-1, keepdims=True)
             visible = padding_mask[:, None, None, :]
             if self.mask_padded_queries:
-                sees = padding_mask
                 visible = ops.logical_and(visible, padding_mask[:, None, :, None])
-            # Where nothing is visible, attention is even, and no key is to learn from it.
-            query = query * ops.cast(sees, query.dtype)[:, :, None]
-            hidden = ops.where(visible, np.float32(0), np.float32(HIDDEN))
-        query, key, value = (self._heads(y) for y in (query, key, value))
-        query = query * query.shape[-1] ** -0.5
-        logits = ops.cast(ops.matmul(query, ops.swapaxes(key, -1, -2)), "float32")
-        if hidden is not None:
-            logits = logits + hidden
-        if observed("attention"):
-            report("attention", self.path, ops.softmax(logits, axis=-1))
-        mixed = weighted_values(logits, value, self.dropout.drawn(ops.shape(logits), training))
+            # The lowest finite number: a row in which nothing is visible becomes uniform, not NaN.
+            logits = ops.where(visible, logits, -3.4028235e38)
+        probabilities = ops.softmax(logits, axis=-1)
+        report("attention", self.path, probabilities)
+        probabilities = ops.cast(probabilities, value.dtype)
+        mixed = ops.matmul(self.dropout(probabilities, training=training), value)
         return self.out(ops.reshape(ops.swapaxes(mixed, 1, 2), ops.shape(x)))
 
     def _heads(self, x):

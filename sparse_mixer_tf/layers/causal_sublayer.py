@@ -2,8 +2,12 @@
 
 import keras
 
-from sparse_mixer_tf.layers.initialization import check_style
-from sparse_mixer_tf.layers.layer_norm import EPSILON, TORCH_EPSILON, LayerNorm
+from sparse_mixer_tf.layers.initialization import (
+    LAYER_NORM_EPSILON,
+    TORCH_LAYER_NORM_EPSILON,
+    check_style,
+    layer_norm,
+)
 from sparse_mixer_tf.layers.sublayer import Sublayer
 
 
@@ -31,8 +35,8 @@ class CausalSublayer(Sublayer):
         check_style(initializer)
         self.initializer = initializer
         torch = initializer == "torch"
-        epsilon = TORCH_EPSILON if torch else EPSILON
-        self.layer_norm = LayerNorm(epsilon, name="layer_norm", dtype=self.dtype_policy)
+        epsilon = TORCH_LAYER_NORM_EPSILON if torch else LAYER_NORM_EPSILON
+        self.layer_norm = layer_norm("layer_norm", self.dtype_policy, epsilon)
 
     def build(self, x_shape, memory_shape=None, position_table_shape=None):
         super().build(x_shape)

@@ -1,7 +1,5 @@
 """Dropout with masks that follow from an explicit key."""
 
-from collections.abc import Callable
-
 import keras
 import numpy as np
 from keras import ops
@@ -36,14 +34,9 @@ class Dropout(keras.layers.Layer):
         self.built = True
 
     def call(self, x, training=None):
-        return self.drawn(ops.shape(x), training)(x)
-
-    def drawn(self, shape, training=None) -> Callable:
-        """A function that drops of arrays of this shape the same elements however often it runs."""
         if not training or self.rate == 0:
-            return lambda x: x
-        factors = dropout_factors(shape, self.rate, self.next_key(), self.noise_shape)
-        return lambda x: x * ops.cast(factors, x.dtype)
+            return x
+        return drop(x, self.rate, self.next_key(), self.noise_shape)
 
     def next_key(self):
         """uint32 [2]: the key of the mask to come; `None` where nothing is ever dropped."""
@@ -56,20 +49,19 @@ class Dropout(keras.layers.Layer):
         return {**super().get_config(), "rate": self.rate, "noise_shape": self.noise_shape}
 
 
-def dropout_factors(shape, rate: float, key, noise_shape: tuple[int | None, ...] | None = None):
-    """0 at random, and elsewhere what keeps the expectation of an array multiplied by it.
-
-    Two decisions are cut from each random word, 16 bits a decision.
+def drop(x, rate: float, key, noise_shape: tuple[int | None, ...] | None = None):
+    """Drops elements of `x`; two decisions are cut from each random word, 16 bits a decision.
 
     Args:
-        shape: of that array, [..., columns].
-        rate: share of zeros, in (0, 1).
+        x: float [..., columns].
+        rate: share of elements set to zero, in (0, 1).
         key: uint32 [2].
-        noise_shape: shape of the result, `None` where it follows `shape`; it is `shape` by default.
+        noise_shape: shape of the mask, `None` where it follows `x`.
 
     Returns:
-        float32 of `noise_shape`.
+        `x` with about `rate` of its elements zero and the others scaled to keep the expectation.
     """
+    shape = ops.shape(x)
     if noise_shape is not None:
         shape = tuple(
             size if fixed is None else fixed for size, fixed in zip(shape, noise_shape, strict=True)
@@ -80,4 +72,5 @@ def dropout_factors(shape, rate: float, key, noise_shape: tuple[int | None, ...]
     words = random_bits(key, (*shape[:-1], -(-columns // 2)))
     low_half = ops.bitwise_left_shift(words, np.uint32(16)) >= threshold
     keep = ops.concatenate([words >= threshold, low_half], axis=-1)[..., :columns]
-    return ops.where(keep, np.float32(2**16 / (2**16 - dropped)), np.float32(0))
+    scaled = x * ops.cast(2**16 / (2**16 - dropped), x.dtype)
+    return ops.where(keep, scaled, ops.zeros((), x.dtype))

@@ -4,8 +4,7 @@ import keras
 from keras import ops
 
 from sparse_mixer_tf.layers.dropout import Dropout
-from sparse_mixer_tf.layers.initialization import kernel_initializer
-from sparse_mixer_tf.layers.layer_norm import EPSILON, LayerNorm
+from sparse_mixer_tf.layers.initialization import LAYER_NORM_EPSILON, kernel_initializer, layer_norm
 
 
 @keras.saving.register_keras_serializable(package="sparse_mixer_tf")
@@ -39,7 +38,7 @@ class TokenEmbedding(keras.layers.Layer):
         num_segments: int = 4,
         dropout_rate: float = 0.0,
         projection: bool = True,
-        layer_norm_epsilon: float = EPSILON,
+        layer_norm_epsilon: float = LAYER_NORM_EPSILON,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -56,7 +55,7 @@ class TokenEmbedding(keras.layers.Layer):
         self.dropout_rate = dropout_rate
         self.projection = projection
         self.layer_norm_epsilon = layer_norm_epsilon
-        self.layer_norm = LayerNorm(layer_norm_epsilon, name="layer_norm", dtype="float32")
+        self.layer_norm = layer_norm("layer_norm", "float32", layer_norm_epsilon)
         if projection:
             self.hidden_mapping_in = keras.layers.Dense(
                 d_model,

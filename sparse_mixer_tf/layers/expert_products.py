@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from keras import ops
 
 from sparse_mixer_tf.layers.activations import Activation
-from sparse_mixer_tf.layers.dropout import dropout_factors
+from sparse_mixer_tf.layers.dropout import drop
 
 
 class ExpertWeights(NamedTuple):
@@ -47,10 +47,7 @@ class HiddenLayer(NamedTuple):
 
     def dropped(self, x):
         """What dropout leaves of x; the same elements each time, so it is its own gradient too."""
-        if self.key is None:
-            return x
-        factors = dropout_factors(ops.shape(x), self.dropout_rate, self.key)
-        return x * ops.cast(factors, x.dtype)
+        return x if self.key is None else drop(x, self.dropout_rate, self.key)
 
 
 class Passed(NamedTuple):

@@ -4,6 +4,8 @@ import keras
 from keras import ops
 
 KERNEL_STDDEV = 0.02
+LAYER_NORM_EPSILON = 1e-12
+TORCH_LAYER_NORM_EPSILON = 1e-5
 STYLES = ("normal", "torch")
 
 
@@ -13,6 +15,13 @@ def kernel_initializer() -> keras.initializers.Initializer:
     A new one for each weight, because a Keras initializer returns the same values for each call.
     """
     return keras.initializers.RandomNormal(stddev=KERNEL_STDDEV)
+
+
+def layer_norm(
+    name: str, dtype, epsilon: float = LAYER_NORM_EPSILON
+) -> keras.layers.LayerNormalization:
+    """LayerNorm over the last axis; Keras takes its statistics in float32 whatever the dtype."""
+    return keras.layers.LayerNormalization(epsilon=epsilon, name=name, dtype=dtype)
 
 
 def dense(

@@ -4,8 +4,7 @@ import keras
 from keras import ops
 
 from sparse_mixer_tf.layers.activations import activation_named
-from sparse_mixer_tf.layers.initialization import dense
-from sparse_mixer_tf.layers.layer_norm import EPSILON, LayerNorm
+from sparse_mixer_tf.layers.initialization import LAYER_NORM_EPSILON, dense, layer_norm
 
 
 @keras.saving.register_keras_serializable(package="sparse_mixer_tf")
@@ -23,7 +22,7 @@ class MaskedLMHead(keras.layers.Layer):
         self,
         embedding: keras.layers.Layer,
         activation: str = "gelu",
-        layer_norm_epsilon: float = EPSILON,
+        layer_norm_epsilon: float = LAYER_NORM_EPSILON,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -32,7 +31,7 @@ class MaskedLMHead(keras.layers.Layer):
         self.activation = activation
         self.layer_norm_epsilon = layer_norm_epsilon
         self.projection = dense(embedding.d_emb, "projection", self.dtype_policy)
-        self.layer_norm = LayerNorm(layer_norm_epsilon, name="layer_norm", dtype=self.dtype_policy)
+        self.layer_norm = layer_norm("layer_norm", self.dtype_policy, layer_norm_epsilon)
 
     def build(self, x_shape, mask_positions_shape=None):
         if not self.embedding.built:

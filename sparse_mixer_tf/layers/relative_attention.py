@@ -15,7 +15,9 @@ from sparse_mixer_tf.layers.sliding_window import (
     skew,
     unskew,
 )
-from sparse_mixer_tf.layers.weighted_values import HIDDEN, weighted_values
+
+# Added to a score, it hides a row; finite in bfloat16 too.
+HIDDEN = -3e38
 
 
 @keras.saving.register_keras_serializable(package="sparse_mixer_tf")
@@ -103,24 +105,15 @@ class RelativeSelfAttention(keras.layers.Layer):
         # hides the rest; that costs less than moving the other scores and the probabilities.
         position = skew(ops.matmul(query, ops.transpose(position_table[-span:])), elsewhere=HIDDEN)
         logits = ops.matmul(query, ops.swapaxes(key, -1, -2)) + position
-        logits = ops.cast(logits, "float32")
+        probabilities = ops.softmax(ops.cast(logits, "float32"), axis=-1)
+        if self.adaptive_span is not None:
+            probabilities = self.adaptive_span(probabilities, span=span)
         if observed("attention"):
-            seen = unskew(self._probabilities(logits), span)
-            report(
-                "attention", self.path, ops.reshape(seen, (-1, self.num_heads, x.shape[1], span))
-            )
-        drop = self.dropout.drawn(ops.shape(logits), training)
-        if self.adaptive_span is None:
-            mixed = weighted_values(logits, value, drop)
-        else:
-            mixed = ops.matmul(drop(ops.cast(self._probabilities(logits), value.dtype)), value)
+            shape = (-1, self.num_heads, x.shape[1], span)
+            report("attention", self.path, ops.reshape(unskew(probabilities, span), shape))
+        probabilities = self.dropout(ops.cast(probabilities, value.dtype), training=training)
+        mixed = ops.matmul(probabilities, value)
         return self.out(merge_heads(mixed, ops.shape(x)))
-
-    def _probabilities(self, logits):
-        probabilities = ops.softmax(logits, axis=-1)
-        if self.adaptive_span is None:
-            return probabilities
-        return self.adaptive_span(probabilities, span=self.attended_span)
 
     def compute_output_shape(self, x_shape, memory_shape=None, position_table_shape=None):
         return x_shape

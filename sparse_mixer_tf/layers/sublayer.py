@@ -2,7 +2,7 @@
 
 import keras
 
-from sparse_mixer_tf.layers.layer_norm import EPSILON, LayerNorm
+from sparse_mixer_tf.layers.initialization import LAYER_NORM_EPSILON, layer_norm
 
 
 @keras.saving.register_keras_serializable(package="sparse_mixer_tf")
@@ -25,7 +25,7 @@ class Sublayer(keras.layers.Layer):
         self,
         inner: keras.layers.Layer,
         norm: str = "post",
-        layer_norm_epsilon: float = EPSILON,
+        layer_norm_epsilon: float = LAYER_NORM_EPSILON,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -34,7 +34,7 @@ class Sublayer(keras.layers.Layer):
         self.inner = inner
         self.norm = norm
         self.layer_norm_epsilon = layer_norm_epsilon
-        self.layer_norm = LayerNorm(layer_norm_epsilon, name="layer_norm", dtype=self.dtype_policy)
+        self.layer_norm = layer_norm("layer_norm", self.dtype_policy, layer_norm_epsilon)
 
     def build(self, input_shape):
         if not self.inner.built:

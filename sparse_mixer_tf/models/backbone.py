@@ -16,7 +16,7 @@ from sparse_mixer_tf.layers import (
     ToeplitzMixing,
     TokenEmbedding,
 )
-from sparse_mixer_tf.layers.layer_norm import EPSILON, LayerNorm
+from sparse_mixer_tf.layers.initialization import LAYER_NORM_EPSILON, layer_norm
 from sparse_mixer_tf.models.stack import check_routing, feed_forward_sublayer, stack_sublayers
 
 MIXING = {
@@ -114,7 +114,7 @@ class SparseMixerBackbone(keras_hub.models.Backbone):
         norm: str = "post",
         activation: str = "gelu",
         embedding_projection: bool = True,
-        layer_norm_epsilon: float = EPSILON,
+        layer_norm_epsilon: float = LAYER_NORM_EPSILON,
         dtype=None,
         **kwargs,
     ):
@@ -170,7 +170,7 @@ class SparseMixerBackbone(keras_hub.models.Backbone):
         self.sublayers = [layer for block in blocks for layer in block]
         self.final_norm = None
         if norm == "pre":
-            self.final_norm = LayerNorm(layer_norm_epsilon, name="final_norm", dtype=dtype)
+            self.final_norm = layer_norm("final_norm", dtype, layer_norm_epsilon)
         self.pooler = Pooler(dtype=dtype, name="pooler")
 
         # === Functional Model ===

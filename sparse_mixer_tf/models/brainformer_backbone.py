@@ -18,8 +18,7 @@ from sparse_mixer_tf.layers import (
     RoutingSettings,
     remember,
 )
-from sparse_mixer_tf.layers.initialization import check_style, kernel_initializer
-from sparse_mixer_tf.layers.layer_norm import LayerNorm
+from sparse_mixer_tf.layers.initialization import check_style, kernel_initializer, layer_norm
 from sparse_mixer_tf.models.stack import check_routing, feed_forward_sublayer, stack_sublayers
 
 
@@ -178,7 +177,7 @@ class BrainformerBackbone(keras_hub.models.Backbone):
             )
         blocks = stack_sublayers(layout, sublayer, share_block_weights)
         self.sublayers = [layer for block in blocks for layer in block]
-        self.final_norm = LayerNorm(name="final_norm", dtype=dtype) if norm == "pre" else None
+        self.final_norm = layer_norm("final_norm", dtype) if norm == "pre" else None
 
         # === Functional Model ===
         num_attending = [letters.count("s") for letters in layout.blocks]

@@ -278,10 +278,7 @@ class Classification(Task):
 
     def _loss_sums(self, outputs, batch: dict):
         if self.labels:
-            # A test split's labels are -1, and only its outputs are wanted.
-            labelled = ops.cast(batch["labels"] >= 0, "float32")
-            labels = ops.maximum(batch["labels"], 0)
-            return cross_entropy_sums(outputs, labels, labelled * batch["example_weights"])
+            return cross_entropy_sums(outputs, batch["labels"], batch["example_weights"])
         return squared_error_sums(outputs[:, 0], batch["labels"], batch["example_weights"])
 
     def _confusion(self, sums: dict) -> dict:

@@ -11,23 +11,34 @@ THEIRS = {
     "relu": keras.ops.relu,
 }
 # TensorFlow's tanh of float32 is that far from the true one.
-TOLERANCE = 1e-5
+TOLERANCES = {"float32": {"atol": 1e-5}, "float64": {"rtol": 1e-5, "atol": 1e-7}}
 
 
+@pytest.mark.parametrize("ours_in", TOLERANCES)
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_values_and_gradients_are_those_of_keras_in_float64(name):
+def test_values_and_gradients_are_those_of_keras_in_float64(name, ours_in):
     ours = ACTIVATIONS[name]
-    x = np.linspace(-6, 6, 1000).astype("float32")
-    upstream = np.random.default_rng(0).uniform(-1, 1, size=1000).astype("float32")
+    x = np.linspace(-6, 6, 1000).astype(ours_in)
+    upstream = np.random.default_rng(0).uniform(-1, 1, size=1000).astype(ours_in)
     results = []
-    for function, dtype in ((ours.function, "float32"), (THEIRS[name], "float64")):
+    for function, dtype in ((ours.function, ours_in), (THEIRS[name], "float64")):
         given = tf.constant(x, dtype)
         with tf.GradientTape() as tape:
             tape.watch(given)
             y = function(given)
         results.append((y, tape.gradient(y, given, tf.constant(upstream, dtype))))
     (y, gradient), (their_y, their_gradient) = results
-    np.testing.assert_allclose(y, their_y, atol=TOLERANCE)
-    np.testing.assert_allclose(gradient, their_gradient, atol=TOLERANCE)
     slope = ours.derivative(tf.constant(x))
-    np.testing.assert_allclose(upstream * slope, their_gradient, atol=TOLERANCE)
+    for ours, expected in (
+        (y, their_y),
+        (gradient, their_gradient),
+        (upstream * slope, their_gradient),
+    ):
+        np.testing.assert_allclose(ours, expected, **TOLERANCES[ours_in])
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_half_precision_stays_half_precision(name):
+    x = tf.constant(np.linspace(-6, 6, 241), "bfloat16")
+    for function in ACTIVATIONS[name]:
+        assert function(x).dtype == tf.bfloat16

@@ -151,6 +151,12 @@ def test_skewing_is_undone_by_unskewing():
     np.testing.assert_array_equal(unskew(wide, 6), x)
 
 
+def test_skewing_fills_the_columns_of_no_slot():
+    x = np.arange(1.0, 7.0).reshape(2, 3)
+    expected = [[1, 2, 3, -9, -9], [-9, 4, 5, 6, -9]]
+    np.testing.assert_array_equal(skew(tf.constant(x), elsewhere=-9.0), expected)
+
+
 def test_the_gradient_of_skewing_moves_rows_back():
     x = tf.constant(np.random.default_rng(1).standard_normal((2, 3, 4, 6)))
     upstream = np.random.default_rng(2).standard_normal((2, 3, 4, 10))

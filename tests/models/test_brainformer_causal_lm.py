@@ -6,29 +6,23 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sparse_mixer_tf.models import BrainformerBackbone, BrainformerCausalLM
+from sparse_mixer_tf.models import BrainformerCausalLM
 from sparse_mixer_tf.models.brainformer_causal_lm import PROMPT_BLOCK
+from tests.models import small_brainformer
+from tests.models.small_brainformer import TOP_2
 
 VOCABULARY = 13
 
 
 def make(architecture="sgf.sf", seed=1, **options):
-    keras.utils.set_random_seed(seed)
-    routing = {"router": "dropless", "gate": "top_k", "num_selected_experts": 2, "num_experts": 4}
-    backbone = BrainformerBackbone(
-        **{
-            "vocabulary_size": VOCABULARY,
-            "architecture": architecture,
-            "d_model": 8,
-            "d_ff": 12,
-            "num_heads": 2,
-            "attn_span": 6,
-            "routing": routing,
-            "share_block_weights": True,
-            **options,
-        }
-    )
-    return BrainformerCausalLM(backbone)
+    given = {
+        "vocabulary_size": VOCABULARY,
+        "attn_span": 6,
+        "routing": {**TOP_2, "num_experts": 4},
+        "share_block_weights": True,
+        **options,
+    }
+    return BrainformerCausalLM(small_brainformer.make(architecture, seed, **given))
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +53,8 @@ def test_outputs_are_logits_and_memory(lm):
 
 @pytest.mark.parametrize("attend_to_self", [False, True])
 def test_greedy_texts_are_those_of_reading_everything_anew(attend_to_self):
-    lm = make("fs.sgf", attn_span=32, attend_to_self=attend_to_self)
+    # Where `s` comes first, so that shared blocks remember the rows that it reads.
+    lm = make("sf.sgf", attn_span=32, attend_to_self=attend_to_self)
     given = prompts(1, 9, 9, 14)
     texts = lm.generate(given, 20, sampler="greedy")
     assert texts.shape == (4, 20)

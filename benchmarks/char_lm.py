@@ -1,10 +1,10 @@
 """How fast and how well a Brainformer learns to write, beside the published code.
 
-    python -m benchmarks.char_lm [--repeats 9] [--jit]     training tokens per second
-    python -m benchmarks.char_lm --curve [--text FILES]    held-out bits per character, 700 steps
+    python -m benchmarks.char_lm [--repeats 9] [--jit] [--peers]   training tokens per second
+    python -m benchmarks.char_lm --curve [--text FILE]   held-out bits per character, 700 steps
 
-The published code's figures stand in `ORIGINAL`: PyTorch 2.13 on two idle CPU cores. Its own matmul
-rate then was not noted, so the rate of this machine is printed beside ours.
+The published code's figures stand in `ORIGINAL`: PyTorch 2.13 on two idle CPU cores of another
+machine. With --peers its arithmetic runs on this one, in turn with ours.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import math
 import statistics
 import sysconfig
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,10 +28,12 @@ from sparse_mixer_tf.training.evaluation import evaluation_sums
 from sparse_mixer_tf.training.memory import carried_memory
 from sparse_mixer_tf.training.step import EvaluationStep, TrainStep
 
+ARCHITECTURE, D_FF = "sgfgfg.sgfgfg", 256
+
 
 @dataclass(frozen=True)
 class Configuration:
-    """Sizes of a run of `sgfgfg.sgfgfg` with shared block weights."""
+    """Sizes of a run with shared block weights."""
 
     d_model: int
     num_heads: int
@@ -59,14 +62,14 @@ class Run:
     def __init__(self, sizes: Configuration, text: Path, jit: bool, dropout_rate: float = 0.0):
         keras.utils.set_random_seed(1)
         model = ModelSettings(
-            architecture="sgfgfg.sgfgfg",
+            architecture=ARCHITECTURE,
             share_block_weights=True,
             d_model=sizes.d_model,
-            d_ff=256,
+            d_ff=D_FF,
             num_heads=sizes.num_heads,
             attn_span=sizes.attn_span,
             adapt_span=sizes.adapt_span,
-            adapt_span_loss=5e-7 if sizes.adapt_span else 0.0,
+            adapt_span_loss=_span_loss(sizes),
             dropout_rate=dropout_rate,
             num_experts=16,
             router="dropless",
@@ -127,6 +130,10 @@ class Run:
         return float(sums["tokens"]["loss"] / sums["tokens"]["count"]) / math.log(2)
 
 
+def _span_loss(sizes: Configuration) -> float:
+    return 5e-7 if sizes.adapt_span else 0.0
+
+
 def python_sources(path: Path) -> None:
     """The sources of this Python's standard library, in the order of their names, up to 2.2 MB."""
     folder, written = Path(sysconfig.get_path("stdlib")), 0
@@ -139,18 +146,39 @@ def python_sources(path: Path) -> None:
 
 
 def speed(text: Path, options: argparse.Namespace) -> None:
-    print(f"{'d_model':>7} {'block':>5} {'span':>5} {'batch':>5} {'adaptive':>8} "
-          f"{'tokens/s':>9} {'original':>8} {'times':>6}")  # fmt: skip
+    columns = ("d_model", "block", "span", "batch", "adaptive", "tokens/s", "original", "times")
+    peers = ("peer", "times") if options.peers else ()
+    print("  ".join(f"{column:>8}" for column in (*columns, *peers)))
     for sizes, original in ORIGINAL.items():
         run = Run(sizes, text, options.jit, options.dropout_rate)
-        milliseconds = statistics.median(timing.in_turn({"": run.train}, options.repeats, 3)[""])
-        tokens = 1e3 * run.tokens / milliseconds
-        print(
-            f"{sizes.d_model:>7} {sizes.block_size:>5} {sizes.attn_span:>5} "
-            f"{sizes.batch_size:>5} {'yes' if sizes.adapt_span else 'no':>8} {tokens:>9,.0f} "
-            f"{original:>8,} {tokens / original:>6.2f}",
-            flush=True,
-        )
+        calls = {"ours": run.train}
+        if options.peers:
+            calls["peer"] = _peer(sizes, text)
+        times = timing.medians(timing.in_turn(calls, options.repeats, warmup=3))
+        speeds = {name: 1e3 * run.tokens / milliseconds for name, milliseconds in times.items()}
+        ours, peer = speeds["ours"], speeds.get("peer")
+        cells = [
+            *(f"{size:,}" for size in (sizes.d_model, sizes.block_size, sizes.attn_span)),
+            *(f"{sizes.batch_size}", "yes" if sizes.adapt_span else "no"),
+            *(f"{ours:,.0f}", f"{original:,}", f"{ours / original:.2f}"),
+            *((f"{peer:,.0f}", f"{ours / peer:.2f}") if peer else ()),
+        ]
+        print("  ".join(f"{cell:>8}" for cell in cells), flush=True)
+
+
+def _peer(sizes: Configuration, text: Path) -> Callable[[], float]:
+    """The published arithmetic at these sizes, its experts and spans as they start."""
+    import torch
+
+    from benchmarks import brainformer_in_torch as peer
+
+    torch.manual_seed(1)
+    model = peer.Brainformer(
+        ARCHITECTURE, 256, sizes.d_model, D_FF, sizes.num_heads, sizes.attn_span, sizes.adapt_span
+    )
+    return peer.training_of(
+        model, text.read_bytes(), sizes.batch_size, sizes.block_size, _span_loss(sizes)
+    )
 
 
 def curve(text: Path, options: argparse.Namespace) -> None:
@@ -171,6 +199,7 @@ def main() -> None:
     parser.add_argument("--text", type=Path, help="a text file; by default Python's own sources")
     parser.add_argument("--dropout_rate", type=float, default=0.0)
     parser.add_argument("--jit", action="store_true", help="compile with XLA")
+    parser.add_argument("--peers", action="store_true", help="the published arithmetic, too")
     parser.add_argument("--repeats", type=int, default=9)
     options = parser.parse_args()
     print(timing.machine())

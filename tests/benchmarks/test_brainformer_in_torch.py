@@ -1,0 +1,63 @@
+"""The peer computes what the published code computes, so its speed is that of the same work."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.brainformer_in_torch import Adagrad, Brainformer
+
+_SPAN_RATIO = "attn.attn.adaptive_span._mask.current_val"
+
+
+@pytest.fixture(params=["full_sgfgfg_fixedspan", "full_sgfgfg"])
+def published(shared, request):
+    """Sizes, numbers, and the peer with the published weights."""
+    folder = shared / "fixtures" / "brainformer"
+    sizes = json.loads((folder / "config.json").read_text())[request.param]
+    numbers = dict(np.load(folder / f"{request.param}.npz"))
+    model = Brainformer(
+        sizes["arch"], sizes["vocab"], sizes["H"], sizes["inner"], sizes["heads"], sizes["span"],
+        sizes["adapt"],
+    )  # fmt: skip
+    weights = {
+        name.removeprefix("param/").replace(_SPAN_RATIO, "attn.ratio"): torch.from_numpy(values)
+        for name, values in numbers.items()
+        if name.startswith("param/")
+    }
+    model.load_state_dict(weights)
+    return sizes, numbers, model
+
+
+def test_outputs_and_gradients_of_two_blocks(published):
+    sizes, numbers, model = published
+    ids, block = torch.from_numpy(numbers["ids"]), sizes["block"]
+    memory = [torch.zeros(len(ids), sizes["span"], sizes["H"]) for _ in model.layers]
+    for number in range(2):
+        start = number * block
+        logits, memory = model(ids[:, start : start + block], memory)
+        expected = f"f64/block{number}"
+        logp = logits.log_softmax(-1)
+        assert np.abs(logp.detach().numpy() - numbers[f"{expected}/logp"]).max() < 1e-5
+        targets = ids[:, start + 1 : start + block + 1]
+        loss = torch.nn.functional.nll_loss(logp.flatten(0, 1), targets.flatten())
+        model.zero_grad()
+        (loss + model.span_loss(sizes["span_loss"])).backward()
+        for name, parameter in model.named_parameters():
+            theirs = numbers[f"{expected}/grad/{name.replace('attn.ratio', _SPAN_RATIO)}"]
+            error = np.abs(parameter.grad.numpy() - theirs).max()
+            assert error <= 5e-5 * np.abs(theirs).max() + 1e-8, name
+
+
+def test_updates(shared):
+    numbers = np.load(shared / "fixtures" / "brainformer" / "adagrad_clip0.03.npz")
+    tensors = [torch.nn.Parameter(torch.from_numpy(numbers[f"p_init/{i}"])) for i in range(2)]
+    optimizer = Adagrad(tensors, rate=0.07, clip=0.03)
+    for step in range(4):
+        for index, tensor in enumerate(tensors):
+            tensor.grad = torch.from_numpy(numbers[f"grad/{index}_step{step}"])
+        optimizer.step()
+        for index, tensor in enumerate(tensors):
+            expected = numbers[f"p{index}_step{step}"]
+            np.testing.assert_allclose(tensor.detach().numpy(), expected, rtol=1e-5, atol=1e-7)

@@ -1,9 +1,9 @@
 """The published Brainformer's arithmetic in PyTorch: the peer that `char_lm` times beside ours.
 
-Written anew after what the published code does, under its parameter names: post-norm, one attention,
-one feed-forward and one layer of experts for all letters of a block, scores of a block with the
-`block + span` rows before it, cut out by shifting rows, and experts one after the other on the
-tokens that chose them. Nothing here is slower than that form has to be.
+Written anew after what the published code does, under its parameter names: post-norm; one
+attention, feed-forward and layer of experts for all letters of a block; scores of a block with the
+`block + span` rows before it, cut out by shifting rows; experts one after the other on the tokens
+that chose them. Nothing here is slower than that form has to be.
 """
 
 import math

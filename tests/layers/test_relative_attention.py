@@ -39,7 +39,17 @@ def by_hand(layer, x, memory, table, mask=None):
 
 @pytest.mark.parametrize("attend_to_self", [False, True])
 @pytest.mark.parametrize(
-    "block, rows, span", [(5, 7, 7), (1, 6, 6), (9, 4, 4), (8, 4, 4), (12, 6, 6), (4, 3, 8)]
+    "block, rows, span",
+    [
+        (5, 7, 7),
+        (1, 6, 6),
+        (9, 4, 4),
+        (8, 4, 4),
+        (4, 3, 8),
+        (96, 8, 8),
+        (120, 20, 20),
+        (160, 32, 64),
+    ],
 )
 def test_it_is_what_is_written_down_by_hand(block, rows, span, attend_to_self):
     layer = make(span, attend_to_self=attend_to_self)
@@ -63,9 +73,9 @@ def test_slots_beyond_the_learned_spans_can_be_cut_away(attended, block):
 
 
 def test_a_block_cut_into_chunks_gives_the_numbers_of_a_whole_one(monkeypatch):
-    layer = make(4)
-    x, memory, table = sample(16, 4, 4)
-    assert chunk_size(16, 4) == 4
+    layer = make(16)
+    x, memory, table = sample(144, 16, 16)
+    assert chunk_size(144, 16) == 16
 
     def run():
         with tf.GradientTape() as tape:
@@ -168,7 +178,7 @@ def test_the_gradient_of_skewing_moves_rows_back():
         np.testing.assert_array_equal(gradient[..., row, :], upstream[..., row, row : row + 6])
 
 
-@pytest.mark.parametrize("block, span", [(32, 48), (64, 16), (32, 32), (7, 64)])
+@pytest.mark.parametrize("block, span", [(32, 48), (64, 16), (32, 32), (7, 64), (160, 64)])
 def test_nothing_larger_than_block_by_block_and_span_is_computed(block, span):
     layer = make(span, dropout_rate=0.5)
     x, memory, table = sample(block, span, span, batch=1)
@@ -188,10 +198,11 @@ def test_nothing_larger_than_block_by_block_and_span_is_computed(block, span):
 def test_a_short_span_costs_a_long_block_no_more_than_the_span_squared_a_chunk():
     assert chunk_size(512, 64) == 64
     assert chunk_size(512, 192) == 64
+    assert chunk_size(512, 1024) == 256
     assert chunk_size(256, 512) is None
     assert chunk_size(None, 64) is None
-    # Cut so fine, every row would be copied into more than three windows.
-    assert chunk_size(512, 448) is None
+    # Every row would be copied into fifteen windows.
+    assert chunk_size(480, 448) is None
 
 
 def test_memory_holds_the_latest_rows_and_lets_no_gradient_through():

@@ -93,9 +93,13 @@ class RelativeSelfAttention(keras.layers.Layer):
             [batch, block, d_model].
         """
         span = self.attended_span
-        rows = attended_rows(x, memory, span, self.attend_to_self)
-        query, key, value = self.query(x), self.key(rows), self.value(rows)
-        query, key, value = (split_heads(y, self.num_heads) for y in (query, key, value))
+        # Block and memory are projected apart: only the block has a gradient to hand on.
+        memory = memory[:, -span:]
+        key, value = (
+            attended_rows(project(x), project(memory), span, self.attend_to_self)
+            for project in (self.key, self.value)
+        )
+        query, key, value = (split_heads(y, self.num_heads) for y in (self.query(x), key, value))
         chunk = chunk_size(x.shape[1], span)
         if chunk is not None:
             query = in_chunks(query, chunk)

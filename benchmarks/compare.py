@@ -18,8 +18,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import keras
-
 from benchmarks import contestants, timing
 from benchmarks.contestants import Contestant, Options
 
@@ -46,7 +44,7 @@ def compare(sizes: str, options: argparse.Namespace) -> dict[str, list[float]]:
     """Prints both tables; for each contestant how many times as fast as BERT it was, by round."""
     ratios = {}
     made = {name: make(*given) for name, (make, given) in entrants(sizes, options).items()}
-    rate = timing.matmul_gflops() if keras.backend.backend() == "tensorflow" else None
+    rate = timing.matmul_gflops(options.precision.removeprefix("mixed_"))
     for what, passes in (("train", 3), ("infer", 1)):
         runs = {name: getattr(contestant, what) for name, contestant in made.items()}
         times = timing.in_turn(runs, options.rounds, warmup=2)
@@ -67,13 +65,13 @@ def compare(sizes: str, options: argparse.Namespace) -> dict[str, list[float]]:
     return ratios
 
 
-def _line(name, values, bert: float, made: Contestant, passes: int, rate: float | None) -> str:
+def _line(name, values, bert: float, made: Contestant, passes: int, rate: float) -> str:
     median = statistics.median(values)
     line = (
         f"  {name:22} {median:>8,.0f} {min(values):>8,.0f} {max(values):>8,.0f} "
         f"{bert / median:>10.2f} {1e3 * 4096 / median:>9,.0f}"
     )
-    if made.flops is not None and rate is not None:
+    if made.flops is not None:
         line += f" {passes * made.flops / (1e6 * median) / rate:>9.0%}"
     return line
 
@@ -112,8 +110,7 @@ def main() -> None:
     if options.only:
         only(options.only, options)
         return
-    if keras.backend.backend() == "tensorflow":
-        print(timing.machine())
+    print(timing.machine())
     ratios = {}
     for sizes in options.sizes.split(","):
         ratios |= compare(sizes, options)

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import NamedTuple
 
-import keras
 import numpy as np
 
+from benchmarks import steps
 from pipelines.settings import DataSettings
 from sparse_mixer_tf import presets
 from sparse_mixer_tf.architecture import lay_out
@@ -102,16 +102,12 @@ def ours(settings: ModelSettings, options: Options) -> Contestant:
     task.build()
     optimizer = adamw(RATE)
     optimizer.build(task.model.trainable_variables)
-    if keras.backend.backend() == "jax":
-        from benchmarks.jax_steps import inference_of, training_of
-    else:
-        from benchmarks.tensorflow_steps import inference_of, training_of
     batch = batch_of(options)
     inputs = model_inputs(task.model, batch)
     rows = task.cost_table(options.batch * options.seq)
     return Contestant(
-        training_of(task, optimizer, batch, options.jit),
-        inference_of(task.model, inputs, options.jit, lambda outputs: outputs["mlm_logits"]),
+        steps.training_of(task, optimizer, batch, options.jit),
+        steps.inference_of(task.model, inputs, options.jit, lambda outputs: outputs["mlm_logits"]),
         sum(row.flops for row in rows) * options.batch * options.seq,
     )
 
@@ -120,7 +116,7 @@ def of_keras_hub(name: str, settings: ModelSettings, options: Options) -> Contes
     """KerasHub's BERT or FNet at the same sizes."""
     import keras_hub
 
-    from benchmarks.tensorflow_steps import inference_of, training_of_model
+    from benchmarks.tensorflow_steps import training_of_model
 
     sizes = {
         "vocabulary_size": options.vocabulary_size,
@@ -143,7 +139,7 @@ def of_keras_hub(name: str, settings: ModelSettings, options: Options) -> Contes
     inputs = {key: batch[key] for key in model.input}
     return Contestant(
         training_of_model(model, adamw(RATE), inputs, batch["mask_ids"], options.jit),
-        inference_of(model, inputs, options.jit, lambda logits: logits),
+        steps.inference_of(model, inputs, options.jit, lambda logits: logits),
     )
 
 

@@ -8,12 +8,11 @@ within one process, round after round, so that a slow moment of the machine meet
 
 import argparse
 
-import numpy as np
-import tensorflow as tf
+import keras
+from keras import ops
 
-from benchmarks import timing
+from benchmarks import steps, timing
 from sparse_mixer_tf.layers import Experts, MixtureOfExperts
-from sparse_mixer_tf.layers.varying_shapes import varying_shapes
 
 TOKENS, D_MODEL, D_FF = 4096, 256, 1024
 WAYS = {
@@ -29,47 +28,23 @@ WAYS = {
 }
 
 
-def timed_step(layer, x, jit: bool):
-    """A compiled call that runs the layer forward and backward once."""
-
-    def step(x, cotangent):
-        # As the trainer does.
-        with varying_shapes(not jit), tf.GradientTape() as tape:
-            tape.watch(x)
-            y = layer(x)
-            loss = tf.reduce_sum(y * cotangent) + sum(layer.losses)
-        # The output is returned, or the compiler would leave the last matmul out where it can.
-        return y, tape.gradient(loss, [x, *(v.value for v in layer.trainable_variables)])
-
-    compiled = tf.function(step, jit_compile=jit, reduce_retracing=True, autograph=False)
-    cotangent = tf.random.normal(x.shape)
-
-    def run():
-        _, gradients = compiled(x, cotangent)
-        return gradients[0].numpy()
-
-    return run
-
-
-def everything(num_experts: int) -> tf.keras.layers.Layer:
-    """Experts of which each gets every token, as in models that weigh all outputs afterwards."""
-    return Experts(num_experts, D_FF)
-
-
 def measure(num_experts: int, jit: bool, repeats: int) -> dict[str, float]:
     """Median milliseconds of each way."""
-    tokens = tf.random.normal([8, TOKENS // 8, D_MODEL])
-    per_expert = tf.reshape(tokens, [num_experts, TOKENS // num_experts, D_MODEL])
-    all_tokens = tf.broadcast_to(
-        tf.reshape(tokens, [1, TOKENS, D_MODEL]), [num_experts, TOKENS, D_MODEL]
-    )
-    runs = {"the expert matmuls alone": timed_step(Experts(num_experts, D_FF), per_expert, jit)}
+    tokens = keras.random.normal((8, TOKENS // 8, D_MODEL))
+    per_expert = ops.reshape(tokens, (num_experts, TOKENS // num_experts, D_MODEL))
+
+    def of_experts(x):
+        return steps.forward_and_back(Experts(num_experts, D_FF), x, jit)
+
+    runs = {"the expert matmuls alone": of_experts(per_expert)}
     for name, settings in WAYS.items():
         layer = MixtureOfExperts(D_FF, {"num_experts": num_experts, **settings})
-        runs[name] = timed_step(layer, tokens, jit)
+        runs[name] = steps.forward_and_back(layer, tokens, jit)
     if num_experts <= 16:
-        runs["every expert on every token"] = timed_step(
-            Experts(num_experts, D_FF), all_tokens, jit
+        # As in models that weigh the answers of all experts afterwards.
+        all_tokens = ops.reshape(tokens, (1, TOKENS, D_MODEL))
+        runs["every expert on every token"] = of_experts(
+            ops.broadcast_to(all_tokens, (num_experts, TOKENS, D_MODEL))
         )
     return timing.medians(timing.in_turn(runs, repeats))
 
@@ -89,6 +64,5 @@ def main():
 
 
 if __name__ == "__main__":
-    np.random.seed(0)
-    tf.random.set_seed(0)
+    keras.utils.set_random_seed(0)
     main()

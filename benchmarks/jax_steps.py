@@ -9,6 +9,34 @@ from collections.abc import Callable
 import jax
 import keras
 import numpy as np
+from keras import ops
+
+
+def accelerator() -> str | None:
+    """The name of the first device that is no CPU."""
+    device = jax.devices()[0]
+    return None if device.platform == "cpu" else device.device_kind
+
+
+def compiled(function: Callable, jit: bool = True) -> Callable:
+    """A function of arrays."""
+    inner = jax.jit(function)
+    return lambda *arguments: jax.block_until_ready(inner(*arguments))
+
+
+def forward_and_back(layer: keras.layers.Layer, x, jit: bool) -> Callable:
+    """A layer's outputs for x and all gradients of their product with random numbers."""
+    cotangent = keras.random.normal(x.shape)
+    layer.build(x.shape)
+
+    def loss_of(x, weights, cotangent):
+        mapping = zip(layer.trainable_variables, weights, strict=True)
+        with keras.StatelessScope(state_mapping=list(mapping)):
+            y = layer(x)
+            return ops.sum(y * cotangent) + sum(layer.losses), y
+
+    run = compiled(jax.grad(loss_of, argnums=(0, 1), has_aux=True))
+    return lambda: run(x, [v.value for v in layer.trainable_variables], cotangent)
 
 
 def training_of(task, optimizer, batch: dict, jit: bool) -> Callable:
@@ -54,9 +82,9 @@ def inference_of(model: keras.Model, inputs: dict, jit: bool, logits_of: Callabl
     fixed = [v.value for v in model.non_trainable_variables]
     inputs = {name: jax.numpy.asarray(array) for name, array in inputs.items()}
 
-    @jax.jit
-    def run(trainable, fixed, inputs):
+    def logits(trainable, fixed, inputs):
         outputs, _ = model.stateless_call(trainable, fixed, inputs, training=False)
         return logits_of(outputs)
 
-    return lambda: jax.block_until_ready(run(trainable, fixed, inputs))
+    run = compiled(logits)
+    return lambda: run(trainable, fixed, inputs)

@@ -6,8 +6,44 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from sparse_mixer_tf.layers.varying_shapes import varying_shapes
 from sparse_mixer_tf.losses import cross_entropy_sums
 from sparse_mixer_tf.training.step import TrainStep
+
+
+def accelerator() -> str | None:
+    """The name of the first GPU."""
+    for device in tf.config.list_physical_devices("GPU"):
+        return tf.config.experimental.get_device_details(device).get("device_name", device.name)
+    return None
+
+
+def compiled(function: Callable, jit: bool = False) -> Callable:
+    """A function of tensors; what it returns is one number of its first result."""
+    inner = tf.function(function, jit_compile=jit, reduce_retracing=True, autograph=False)
+
+    def run(*arguments):
+        # One number is read, so that nothing large is copied.
+        return tf.reshape(tf.nest.flatten(inner(*arguments))[0], [-1])[0].numpy()
+
+    return run
+
+
+def forward_and_back(layer: keras.layers.Layer, x, jit: bool) -> Callable:
+    """A layer's outputs for x and all gradients of their product with random numbers."""
+    cotangent = tf.random.normal(x.shape)
+
+    def step(x, cotangent):
+        # As the trainer does.
+        with varying_shapes(not jit), tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x)
+            loss = tf.reduce_sum(y * cotangent) + sum(layer.losses)
+        # The output is returned, or the compiler would leave the last matmul out where it can.
+        return tape.gradient(loss, [x, *(v.value for v in layer.trainable_variables)]), y
+
+    run = compiled(step, jit)
+    return lambda: run(x, cotangent)
 
 
 def training_of(task, optimizer, batch: dict, jit: bool) -> Callable:
@@ -42,8 +78,5 @@ def training_of_model(model: keras.Model, optimizer, inputs: dict, labels, jit: 
 def inference_of(model: keras.Model, inputs: dict, jit: bool, logits_of: Callable) -> Callable:
     """The logits of a model."""
     inputs = {name: tf.constant(array) for name, array in inputs.items()}
-    compiled = tf.function(
-        lambda batch: logits_of(model(batch, training=False)), jit_compile=jit, autograph=False
-    )
-    # One number is read, so that nothing large is copied.
-    return lambda: compiled(inputs)[0, 0, 0].numpy()
+    run = compiled(lambda batch: logits_of(model(batch, training=False)), jit)
+    return lambda: run(inputs)

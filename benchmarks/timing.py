@@ -7,7 +7,14 @@ import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 
-import tensorflow as tf
+import keras
+from keras import ops
+
+from benchmarks import steps
+from sparse_mixer_tf.layers.device import device_kind
+
+# The product whose rate stands for a device's.
+PRODUCTS = {"cpu": (4096, 512, 2048), "gpu": (8192, 8192, 8192), "tpu": (8192, 8192, 8192)}
 
 
 def in_turn(
@@ -29,23 +36,24 @@ def medians(times: Mapping[str, list[float]]) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def matmul_gflops(dtype: str = "float32", shape=(4096, 512, 2048), repeats: int = 5) -> float:
-    """What the machine reaches in one plain product [a, b] x [b, c], without XLA."""
-    rows, inner, columns = shape
-    x, y = tf.random.normal((rows, inner)), tf.random.normal((inner, columns))
-    x, y = tf.cast(x, dtype), tf.cast(y, dtype)
-    product = tf.function(tf.matmul)
-    times = in_turn({"product": lambda: product(x, y)[0, 0].numpy()}, repeats, warmup=2)
+def matmul_gflops(dtype: str = "float32", repeats: int = 5) -> float:
+    """What the device reaches in one plain product [a, b] x [b, c], without XLA on TensorFlow."""
+    rows, inner, columns = PRODUCTS[device_kind()]
+    x, y = keras.random.normal((rows, inner)), keras.random.normal((inner, columns))
+    x, y = ops.cast(x, dtype), ops.cast(y, dtype)
+    product = steps.compiled(ops.matmul)
+    times = in_turn({"product": lambda: product(x, y)}, repeats, warmup=2)
     return 2e-6 * rows * inner * columns / medians(times)["product"]
 
 
 def machine() -> str:
     """One line: processor, cores, versions, matmul rates."""
-    packages = ", ".join(f"{name} {version(name)}" for name in ("tensorflow", "keras"))
+    packages = ", ".join(f"{name} {version(name)}" for name in (keras.backend.backend(), "keras"))
     rates = ", ".join(f"{dtype} {matmul_gflops(dtype):,.0f}" for dtype in ("float32", "bfloat16"))
+    shape = " x ".join(str(size) for size in PRODUCTS[device_kind()])
     return (
-        f"{_processor()}, {_cores()} cores, {packages}; plain matmul 4096 x 512 x 2048, "
-        f"GFLOP/s: {rates}"
+        f"{steps.accelerator() or _processor()}, {_cores()} cores, {packages}; "
+        f"plain matmul {shape}, GFLOP/s: {rates}"
     )
 
 

@@ -1,0 +1,22 @@
+"""Training steps, inferences and plain calls of the backend that Keras runs on."""
+
+import keras
+
+if keras.backend.backend() == "jax":
+    from benchmarks.jax_steps import (
+        accelerator,
+        compiled,
+        forward_and_back,
+        inference_of,
+        training_of,
+    )
+else:
+    from benchmarks.tensorflow_steps import (
+        accelerator,
+        compiled,
+        forward_and_back,
+        inference_of,
+        training_of,
+    )
+
+__all__ = ["accelerator", "compiled", "forward_and_back", "inference_of", "training_of"]

@@ -46,11 +46,12 @@ $(VENV)/.installed-dev: requirements.txt requirements-tpu-compile.txt requiremen
 	touch $(VENV)/.installed $@
 
 # As for `make test`, but for the versions that requirements-tpu.txt names.
-$(VENV)-tpu/.installed: requirements.txt requirements-tpu-compile.txt requirements-dev.txt
+$(VENV)-tpu/.installed: requirements.txt requirements-tpu.txt requirements-tpu-compile.txt requirements-dev.txt
 	$(PYTHON) -m venv $(VENV)-tpu
 	$(VENV)-tpu/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	cp requirements-tpu-compile.txt requirements-dev.txt $(VENV)-tpu
 	sed 's/^\(tensorflow\|tensorboard\)==.*/\1==2.20.0/; s/^tensorflow-text==.*/tensorflow-text==2.20.1/' \
 		requirements.txt > $(VENV)-tpu/requirements.txt
+	grep '^setuptools' requirements-tpu.txt >> $(VENV)-tpu/requirements.txt
 	$(VENV)-tpu/bin/python -m pip install --quiet --disable-pip-version-check -r $(VENV)-tpu/requirements-dev.txt
 	touch $@

@@ -11,6 +11,9 @@ class Mixing(keras.layers.Layer):
 
     Padding is mixed like any token, as in the published models, unless `mask_padding`.
 
+    A layer of this kind has `mix_by_matmul(x)`, [batch, seq, d_model] in and out in the compute
+    dtype, and where there is an FFT for it `mix_by_fft(x)`, the same in float32.
+
     Args:
         implementation: `fft`, `matmul`, or `auto`: the faster one for the shape, see
             `fft_is_faster`. The numbers are the same.
@@ -94,14 +97,6 @@ class Mixing(keras.layers.Layer):
         if self.uses_fft:
             return ops.cast(self.mix_by_fft(ops.cast(x, "float32")), x.dtype)
         return self.mix_by_matmul(x)
-
-    def mix_by_fft(self, x):
-        """[batch, seq, d_model], float32 in and out."""
-        raise NotImplementedError
-
-    def mix_by_matmul(self, x):
-        """[batch, seq, d_model], compute dtype in and out."""
-        raise NotImplementedError
 
     def _with_known_length(self, x):
         if x.shape[1] is not None and x.shape[1] != self.seq:

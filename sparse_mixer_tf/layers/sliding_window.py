@@ -14,7 +14,7 @@ def attended_rows(x, memory, span: int, attend_to_self: bool):
 
     Args:
         x: [batch, block, d_model].
-        memory: [batch, rows, d_model].
+        memory: [batch, rows, d_model], no more rows than the span.
         span: int.
         attend_to_self: the last row that a query sees is its own, not the one before.
 
@@ -22,7 +22,6 @@ def attended_rows(x, memory, span: int, attend_to_self: bool):
         [batch, span + block, d_model]. The last row is seen by nobody; it makes the rows a whole
         number of chunks.
     """
-    memory = memory[:, -span:]
     missing = span - memory.shape[1]
     if missing:
         memory = ops.pad(memory, [[0, 0], [missing, 0], [0, 0]])

@@ -86,6 +86,9 @@ class LanguageModel(Task):
             },
         )
 
+    def suppose_data(self) -> None:
+        """See `Task`; nothing but the symbols matters."""
+
     def batch_schema(self, batch_size: int, evaluation: bool = False) -> dict[str, ArraySpec]:
         """See `Task`."""
         return causal_batch(self.data_settings, batch_size, evaluation)

@@ -1,5 +1,6 @@
 """What the trainer asks of a task."""
 
+import abc
 from pathlib import Path
 
 import keras
@@ -12,7 +13,7 @@ from sparse_mixer_tf.cost import Cost
 from sparse_mixer_tf.settings import ModelSettings, TrainingSettings
 
 
-class Task:
+class Task(abc.ABC):
     """Data, model, loss and score of one kind of training.
 
     Made from its settings it is cheap. `open_data`, `restore` or `suppose_data` come next, then
@@ -77,59 +78,61 @@ class Task:
         """
         return ()
 
+    @abc.abstractmethod
     def open_data(self, settings: DataSettings | None = None) -> None:
         """Reads or prepares the data, those of other settings if they are given.
 
         Raises:
             InputError: the data or their settings are wrong, or not of this task's vocabulary.
         """
-        raise NotImplementedError
 
     def restore(self, vocabulary, facts: dict) -> None:
         """Takes from an earlier run what `open_data` would find out, to use a model without it."""
         self.vocabulary, self.facts = vocabulary, facts
 
+    @abc.abstractmethod
     def suppose_data(self) -> None:
         """Supposes what `open_data` would find out, for whoever only needs a model of its size.
 
         The vocabulary is as large as the flags ask for, the classes are two.
         """
 
+    @abc.abstractmethod
     def batch_schema(self, batch_size: int, evaluation: bool = False) -> dict[str, ArraySpec]:
         """Names, shapes and dtypes of a batch, without the memory that is carried beside it."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def build(self) -> None:
         """Makes the model."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def cost_table(self, tokens: int) -> list[Cost]:
         """What the model costs, a row a sublayer; known before it is built.
 
         Args:
             tokens: tokens routed together on one device.
         """
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def data_line(self) -> str:
         """How much there is to train on and to score on, for people."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def batch_lines(self, batch: dict, rows: int) -> list[str]:
         """The first rows of a batch of arrays, as the text that they came from, for people."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def num_train_examples(self) -> int:
         """Examples of one epoch."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def train_stream(self, start_step: int, host_index: int = 0, num_hosts: int = 1):
         """Endless tf.data of one host's rows of the global batches, beginning at one step.
 
         What other hosts' rows are made of is not read.
         """
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def evaluation_stream(
         self,
         num_batches: int | None,
@@ -138,20 +141,19 @@ class Task:
         num_hosts: int = 1,
     ):
         """tf.data over one host's rows of held-out batches; of all if `num_batches` is None."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def evaluation_sums(self, batch: dict) -> dict:
         """Sums over a held-out batch; `summary` turns their total into metrics."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def summary(self, sums: dict) -> dict:
         """Held-out metrics, `loss` among them, from the sums over all evaluation batches."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def samples(self, sums: dict) -> list[dict]:
         """What the model says about a few held-out examples, for people."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def sample_lines(self, samples: list[dict]) -> list[str]:
         """Samples as console lines."""
-        raise NotImplementedError

@@ -82,7 +82,8 @@ def test_bidirectional_attention_shows_the_probabilities_that_it_mixes_by():
 
 
 @pytest.mark.parametrize(
-    ("block", "span", "to_self"), [(5, 7, False), (96, 8, True), (90, 6, False)]
+    ("block", "span", "to_self"),
+    [(5, 7, False), (12, 6, True), (9, 3, False), (96, 8, True), (90, 6, False)],
 )
 def test_relative_attention_shows_probabilities_by_distance_cut_into_chunks_or_not(
     block, span, to_self

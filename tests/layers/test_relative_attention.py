@@ -198,6 +198,7 @@ def test_nothing_larger_than_block_by_block_and_span_is_computed(block, span):
 def test_a_short_span_costs_a_long_block_no_more_than_the_span_squared_a_chunk():
     assert chunk_size(512, 64) == 64
     assert chunk_size(512, 192) == 64
+    assert chunk_size(512, 448) == 64
     assert chunk_size(512, 1024) == 256
     assert chunk_size(256, 512) is None
     assert chunk_size(None, 64) is None

@@ -1,4 +1,4 @@
-"""Activations of hidden layers, each with its derivative for gradients written by hand."""
+"""Activations of hidden layers, each with its backward pass for gradients written by hand."""
 
 import math
 from collections.abc import Callable
@@ -12,28 +12,31 @@ _DENSITY = 1 / math.sqrt(2 * math.pi)
 
 
 class Activation(NamedTuple):
-    """A function of one tensor and its derivative, both elementwise.
+    """An elementwise function of one tensor, forward and backward.
 
     Attributes:
         function: x to f(x).
-        derivative: x to f'(x).
+        backward: gradient of f(x) and x to the gradient of x, their product with f'(x).
     """
 
     function: Callable
-    derivative: Callable
+    backward: Callable
 
 
 def _by_hand(function: Callable, derivative: Callable) -> Activation:
     """Differentiated by its derivative, in half the passes over x that its single steps take."""
 
+    def backward(dy, x):
+        return dy * derivative(x)
+
     @ops.custom_gradient
     def differentiable(x):
         def gradient(*arguments, upstream=None):
-            return (arguments[0] if upstream is None else upstream) * derivative(x)
+            return backward(arguments[0] if upstream is None else upstream, x)
 
         return function(x), gradient
 
-    return Activation(differentiable, derivative)
+    return Activation(differentiable, backward)
 
 
 # A function and its derivative are written with the same terms, which are then computed once where
@@ -67,14 +70,14 @@ def _normal_exactly_below(x):
     return 0.5 + 0.5 * ops.erf(x * math.sqrt(0.5))
 
 
-def _relu_derivative(x):
-    return ops.cast(x > 0, x.dtype)
+def _relu_backward(dy, x):
+    return ops.where(x > 0, dy, ops.zeros((), dy.dtype))
 
 
 ACTIVATIONS = {
     "gelu": _by_hand(_gelu, _gelu_derivative),
     "gelu_exact": _by_hand(_gelu_exact, _gelu_exact_derivative),
-    "relu": Activation(ops.relu, _relu_derivative),
+    "relu": Activation(ops.relu, _relu_backward),
 }
 
 

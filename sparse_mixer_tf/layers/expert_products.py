@@ -84,7 +84,7 @@ def expert_gradients(
         The gradient of x, and those of the weights.
     """
     d_hidden = layer.dropped(ops.matmul(dy, ops.swapaxes(weights.kernel_out, 1, 2)))
-    d_before = d_hidden * layer.activation.derivative(passed.before_activation)
+    d_before = layer.activation.backward(d_hidden, passed.before_activation)
     of_weights = ExpertWeights(
         kernel_in=ops.matmul(ops.swapaxes(x, 1, 2), d_before),
         bias_in=ops.sum(d_before, axis=1),

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
-from sparse_mixer_tf.layers import random_key
+from sparse_mixer_tf.layers import expert_turns, random_key
 from sparse_mixer_tf.layers.dropless import (
     choose,
     first_slots,
@@ -94,10 +94,17 @@ def test_dropless_compiles_however_few_experts_and_tokens_there_are(experts, tok
     np.testing.assert_allclose(compiled(x), layer(x), rtol=1e-4, atol=1e-5)
 
 
-@in_both_ways
+@pytest.mark.parametrize(
+    ("varying", "small_kernel"),
+    [(False, 0), (True, 2**17), (True, 0)],
+    ids=["static", "varying, small kernels", "varying, large kernels"],
+)
 @pytest.mark.parametrize("activation", ["gelu", "gelu_exact", "relu"])
 @pytest.mark.parametrize("favour", [0.0, 100.0])
-def test_gradients_equal_those_of_every_expert_on_every_token(varying, activation, favour):
+def test_gradients_equal_those_of_every_expert_on_every_token(
+    monkeypatch, varying, small_kernel, activation, favour
+):
+    monkeypatch.setattr(expert_turns, "_SMALL_KERNEL", small_kernel)
     layer = layer_for("dropless", num_selected_experts=2, activation=activation)
     layer.router.bias.assign([favour, 0, 0, 0])
     x = tf.constant(tokens_of(3, 7, 4))

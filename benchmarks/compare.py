@@ -5,14 +5,14 @@
 
 Training steps and inferences of 4,096 tokens (8 x 512), milliseconds, median and spread. All models
 of one table are timed in turn, round after round, so that a slow moment of the machine meets all.
-`--memory` runs each once more, in a process of its own, for its peak. `--json` keeps the ratios,
-which `python -m benchmarks.regressions` holds against those of `baseline.json`. With
-KERAS_BACKEND=jax the same models run on JAX, on a GPU where there is one.
+`--peers` adds tables of our BERT and FNet against theirs. `--memory` runs each once more, in a
+process of its own, for its peak. `--json` keeps the ratios of ours, which `python -m
+benchmarks.regressions` holds against those of `baseline.json`. With KERAS_BACKEND=jax the same
+models run on JAX, on a GPU where there is one.
 """
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -27,49 +27,62 @@ SIZES = {
 }
 
 
-def entrants(sizes: str, options: argparse.Namespace) -> dict[str, tuple]:
-    """Name to a function that makes the contestant."""
+def fields(sizes: str, options: argparse.Namespace) -> list[dict[str, tuple]]:
+    """Who is timed against whom, the first of each against all: name to what makes it.
+
+    Ours are one field, and each peer stands in one with our model of its kind: all of them at the
+    paper's sizes would not fit into 24 GiB.
+    """
     models, vocabulary = SIZES[sizes]
     common = Options(vocabulary, precision=options.precision, jit=options.jit)
-    found = {}
-    for name, settings in models().items():
-        found[name] = (contestants.ours, (settings, common))
-        if options.peers and name in ("BERT", "FNet"):
-            found[f"{name}, KerasHub"] = (contestants.of_keras_hub, (name, settings, common))
-            found[f"{name}, transformers"] = (contestants.of_transformers, (name, settings, common))
+    named = models()
+    ours = {name: (contestants.ours, (settings, common)) for name, settings in named.items()}
+    found = [ours]
+    for name in ("BERT", "FNet") if options.peers else ():
+        given = (name, named[name], common)
+        found.append(
+            {
+                name: ours[name],
+                f"{name}, KerasHub": (contestants.of_keras_hub, given),
+                f"{name}, transformers": (contestants.of_transformers, given),
+            }
+        )
     return found
 
 
-def compare(sizes: str, options: argparse.Namespace) -> dict[str, list[float]]:
-    """Prints both tables; for each contestant how many times as fast as BERT it was, by round."""
+def compare(
+    sizes: str, field: dict[str, tuple], options: argparse.Namespace
+) -> dict[str, list[float]]:
+    """Prints both tables; for each contestant how many times as fast as the first, by round."""
     ratios = {}
-    made = {name: make(*given) for name, (make, given) in entrants(sizes, options).items()}
+    made = {name: make(*given) for name, (make, given) in field.items()}
+    first = next(iter(made))
     rate = timing.matmul_gflops(options.precision.removeprefix("mixed_"))
     for what, passes in (("train", 3), ("infer", 1)):
         runs = {name: getattr(contestant, what) for name, contestant in made.items()}
         times = timing.in_turn(runs, options.rounds, warmup=2)
         print(f"\n{sizes}, {what}, {options.precision}, {'XLA' if options.jit else 'graph'}")
-        print(f"  {'':22} {'ms':>8} {'min':>8} {'max':>8} {'times BERT':>10} {'tokens/s':>9} "
+        print(f"  {'':22} {'ms':>8} {'min':>8} {'max':>8} {f'times {first}':>10} {'tokens/s':>9} "
               f"{'of matmul':>9}")  # fmt: skip
-        bert = statistics.median(times["BERT"])
         ratios |= {
             f"{sizes}, {what}, {options.precision}, {name}": [
-                of_bert / own for of_bert, own in zip(times["BERT"], values, strict=True)
+                of_first / own for of_first, own in zip(times[first], values, strict=True)
             ]
             for name, values in times.items()
-            if name != "BERT"
+            if name != first
         }
+        reference = statistics.median(times[first])
         for name, values in times.items():
-            print(_line(name, values, bert, made[name], passes, rate))
+            print(_line(name, values, reference, made[name], passes, rate))
     sys.stdout.flush()
     return ratios
 
 
-def _line(name, values, bert: float, made: Contestant, passes: int, rate: float) -> str:
+def _line(name, values, reference: float, made: Contestant, passes: int, rate: float) -> str:
     median = statistics.median(values)
     line = (
         f"  {name:22} {median:>8,.0f} {min(values):>8,.0f} {max(values):>8,.0f} "
-        f"{bert / median:>10.2f} {1e3 * 4096 / median:>9,.0f}"
+        f"{reference / median:>10.2f} {1e3 * 4096 / median:>9,.0f}"
     )
     if made.flops is not None:
         line += f" {passes * made.flops / (1e6 * median) / rate:>9.0%}"
@@ -79,7 +92,7 @@ def _line(name, values, bert: float, made: Contestant, passes: int, rate: float)
 def peak_memory(sizes: str, options: argparse.Namespace) -> None:
     """The peak of each contestant in a process of its own, two steps long."""
     print(f"\n{sizes}, peak memory of a training process, MiB")
-    for name in entrants(sizes, options):
+    for name in {name: None for field in fields(sizes, options) for name in field}:
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks.compare", *sys.argv[1:], f"--only={sizes}/{name}"],
             stdout=subprocess.PIPE, text=True, check=True,
@@ -88,12 +101,13 @@ def peak_memory(sizes: str, options: argparse.Namespace) -> None:
 
 
 def only(which: str, options: argparse.Namespace) -> None:
+    """Trains one contestant for two steps and prints the peak of its memory."""
     sizes, name = which.split("/")
-    make, given = entrants(sizes, options)[name]
+    make, given = next(field[name] for field in fields(sizes, options) if name in field)
     contestant = make(*given)
     for _ in range(2):
         contestant.train()
-    print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+    print(json.dumps(timing.peak_memory_mib()))
 
 
 def main() -> None:
@@ -113,7 +127,10 @@ def main() -> None:
     print(timing.machine())
     ratios = {}
     for sizes in options.sizes.split(","):
-        ratios |= compare(sizes, options)
+        ours, *peers = fields(sizes, options)
+        ratios |= compare(sizes, ours, options)
+        for field in peers:
+            compare(sizes, field, options)
         if options.memory:
             peak_memory(sizes, options)
     if options.json:

@@ -13,7 +13,6 @@ says so and the exit code is 1.
 import argparse
 import json
 import math
-import resource
 import statistics
 import subprocess
 import sys
@@ -103,12 +102,11 @@ def only(which: str, repeats: int) -> None:
     """Prints the milliseconds and MiB of one point."""
     growth, name, value = which.split("/")
     point = GROWTHS[growth].point(name, int(value))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = timing.peak_memory_mib()
     options = contestants.Options(VOCABULARY, seq=point.seq, batch=point.batch)
     train = contestants.ours(point.settings, options).train
     times = timing.in_turn({"": train}, repeats, warmup=2)[""]
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps([statistics.median(times), (after - before) / 1024]))
+    print(json.dumps([statistics.median(times), timing.peak_memory_mib() - before]))
 
 
 def copy_gigabytes() -> float:

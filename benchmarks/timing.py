@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
+from pathlib import Path
 
 import keras
 from keras import ops
@@ -44,6 +45,13 @@ def matmul_gflops(dtype: str = "float32", repeats: int = 5) -> float:
     product = steps.compiled(ops.matmul)
     times = in_turn({"product": lambda: product(x, y)}, repeats, warmup=2)
     return 2e-6 * rows * inner * columns / medians(times)["product"]
+
+
+def peak_memory_mib() -> float:
+    """The most memory that this process has held, where Linux says it."""
+    # `ru_maxrss` would begin with the memory of the process that started this one.
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(status.split("VmHWM:")[1].split()[0]) / 2**10
 
 
 def machine() -> str:

@@ -29,7 +29,7 @@ _FINETUNE = flags.DEFINE_string(
 )
 _TASKS = flags.DEFINE_list(
     "tasks",
-    ["glue/sst2:2000:10", "glue/sst2::1", "glue/qqp::3", "glue/stsb::5"],
+    ["glue/sst2:2000:10", "glue/sst2::1", "glue/mrpc::3", "glue/stsb::3"],
     "Tasks as name:first examples:epochs; no number of examples means all.",
 )
 _SEEDS = flags.DEFINE_string("seeds", "1,2,3", "Seeds of every fine-tuning.")

@@ -13,9 +13,11 @@ models run on JAX, on a GPU where there is one.
 
 import argparse
 import json
+import multiprocessing
 import statistics
-import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from benchmarks import contestants, timing
@@ -30,8 +32,7 @@ SIZES = {
 def fields(sizes: str, options: argparse.Namespace) -> list[dict[str, tuple]]:
     """Who is timed against whom, the first of each against all: name to what makes it.
 
-    Ours are one field, and each peer stands in one with our model of its kind: all of them at the
-    paper's sizes would not fit into 24 GiB.
+    Ours are one field, and each peer stands in one with our model of its kind.
     """
     models, vocabulary = SIZES[sizes]
     common = Options(vocabulary, precision=options.precision, jit=options.jit)
@@ -48,6 +49,12 @@ def fields(sizes: str, options: argparse.Namespace) -> list[dict[str, tuple]]:
             }
         )
     return found
+
+
+def alone(function: Callable, *arguments):
+    """What the function returns in a process of its own, whose memory is free again afterwards."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        return process.submit(function, *arguments).result()
 
 
 def compare(
@@ -89,25 +96,12 @@ def _line(name, values, reference: float, made: Contestant, passes: int, rate: f
     return line
 
 
-def peak_memory(sizes: str, options: argparse.Namespace) -> None:
-    """The peak of each contestant in a process of its own, two steps long."""
-    print(f"\n{sizes}, peak memory of a training process, MiB")
-    for name in {name: None for field in fields(sizes, options) for name in field}:
-        done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.compare", *sys.argv[1:], f"--only={sizes}/{name}"],
-            stdout=subprocess.PIPE, text=True, check=True,
-        )  # fmt: skip
-        print(f"  {name:22} {json.loads(done.stdout.splitlines()[-1]):>8,.0f}", flush=True)
-
-
-def only(which: str, options: argparse.Namespace) -> None:
-    """Trains one contestant for two steps and prints the peak of its memory."""
-    sizes, name = which.split("/")
-    make, given = next(field[name] for field in fields(sizes, options) if name in field)
+def peak_memory(make: Callable, given: tuple) -> float:
+    """MiB that this process has held at most when it has trained a contestant for two steps."""
     contestant = make(*given)
     for _ in range(2):
         contestant.train()
-    print(json.dumps(timing.peak_memory_mib()))
+    return timing.peak_memory_mib()
 
 
 def main() -> None:
@@ -119,20 +113,19 @@ def main() -> None:
     parser.add_argument("--peers", action="store_true", help="KerasHub and transformers too")
     parser.add_argument("--memory", action="store_true", help="peak memory too")
     parser.add_argument("--json", type=Path, help="file for the ratios")
-    parser.add_argument("--only", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.only:
-        only(options.only, options)
-        return
-    print(timing.machine())
+    print(alone(timing.machine), flush=True)
     ratios = {}
     for sizes in options.sizes.split(","):
         ours, *peers = fields(sizes, options)
-        ratios |= compare(sizes, ours, options)
+        ratios |= alone(compare, sizes, ours, options)
         for field in peers:
-            compare(sizes, field, options)
+            alone(compare, sizes, field, options)
         if options.memory:
-            peak_memory(sizes, options)
+            print(f"\n{sizes}, peak memory of a training process, MiB")
+            everybody = {name: given for field in (ours, *peers) for name, given in field.items()}
+            for name, given in everybody.items():
+                print(f"  {name:22} {alone(peak_memory, *given):>8,.0f}", flush=True)
     if options.json:
         options.json.write_text(json.dumps(ratios, indent=1) + "\n")
 

@@ -17,6 +17,7 @@ from sparse_mixer_tf.settings import ModelSettings, RunSettings, SettingsError, 
 from sparse_mixer_tf.tasks import TASKS
 from sparse_mixer_tf.tasks.task import Task
 from sparse_mixer_tf.tpu import chips, compiling, programs, roofline
+from sparse_mixer_tf.training.precision import BFLOAT16, fastest_precision
 
 flags.DEFINE_bool("show_batch", True, "Prepare the data and show one real batch as text.")
 flags.DEFINE_string(
@@ -49,6 +50,9 @@ def main() -> int:
     for section in (model, data, training, run):
         for item in dataclasses.fields(section):
             print(f"  --{item.name}={getattr(section, item.name)}")
+    if training.precision == "auto":
+        precision = BFLOAT16 if topology else fastest_precision(model)
+        training = dataclasses.replace(training, precision=precision)
 
     keras.utils.set_random_seed(training.seed)
     task = TASKS[training.task](model, training, data)
@@ -75,7 +79,7 @@ def _show_costs(task: Task, model: ModelSettings, training: TrainingSettings, to
     print(f"\nParameters        {total:,}, of which {active:,} work on a token")
     print(f"Forward           {flops / 1e6:,.1f} MFLOP a token; training about 3 times that")
     print(f"Step              {tokens:,} tokens, {3 * flops * tokens / 1e9:,.0f} GFLOP")
-    activation_bytes = 2 if training.precision == "mixed_bfloat16" else 4
+    activation_bytes = 2 if training.precision == BFLOAT16 else 4
     memory = cost_tables.training_bytes(rows, routed, activation_bytes, training.optimizer)
     parts = ", ".join(f"{name} {size / 2**20:,.0f}" for name, size in memory.items())
     print(f"Memory (estimate) {sum(memory.values()) / 2**20:,.0f} MiB: {parts}")

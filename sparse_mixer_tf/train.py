@@ -3,6 +3,7 @@
 python -m sparse_mixer_tf.train --flagfile=configs/quickstart.flags --workdir=runs/quickstart
 """
 
+import dataclasses
 import math
 import sys
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from sparse_mixer_tf.runs import check_vocabulary, fork, start_from
 from sparse_mixer_tf.settings import ModelSettings, SettingsError, TrainingSettings, check_batch
 from sparse_mixer_tf.tasks import TASKS
 from sparse_mixer_tf.tasks.task import Task
+from sparse_mixer_tf.training import precision as precisions
 from sparse_mixer_tf.training import workdir as workdirs
 from sparse_mixer_tf.training.checkpoint import CheckpointError, Checkpoints, named
 from sparse_mixer_tf.training.cluster import Agreement, from_environment
@@ -69,6 +71,7 @@ def train() -> int:
         return sweep.run(workdir)
     model_settings, data_settings = package_flags.model_settings(), package_flags.data_settings()
     training, run = package_flags.training_settings(), package_flags.run_settings()
+    training = _in_known_precision(workdir, training)
     asked = {
         "model": model_settings.to_json(),
         "training": training.to_json(),
@@ -105,6 +108,12 @@ def train() -> int:
     check_batch("eval_batch_size", training.eval_batch_size, replicas)
     check_expert_parallel(run.expert_parallel, replicas, model_settings, training)
     exchange = ExpertExchange(strategy) if run.expert_parallel > 1 else None
+    if training.precision == "auto":
+        precision = precisions.BFLOAT16
+        if not on_tpu:
+            precision = precisions.fastest_precision(model_settings, agreement.total, say)
+        training = dataclasses.replace(training, precision=precision)
+        asked["training"] = training.to_json()
     keras.utils.set_random_seed(training.seed)
     task = TASKS[training.task](model_settings, training, data_settings)
     # The chief first: it may have to prepare what the others then find.
@@ -243,6 +252,14 @@ def train() -> int:
         )
         print(reports.console_summary(workdir))
     return command_line.DONE
+
+
+def _in_known_precision(workdir: Path, training: TrainingSettings) -> TrainingSettings:
+    """A run that began keeps what `--precision=auto` came to."""
+    before = workdirs.read_settings(workdir)
+    if before is None or training.precision != "auto":
+        return training
+    return dataclasses.replace(training, precision=before["training"]["precision"])
 
 
 def _earlier_start(

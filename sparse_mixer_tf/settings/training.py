@@ -48,7 +48,11 @@ class TrainingSettings(Checked):
     max_gradient_norm: float | None = setting(
         None, "Clip gradients to this global norm.", least=1e-12
     )
-    precision: str = setting("float32", "Computation dtype.", ("float32", "mixed_bfloat16"))
+    precision: str = setting(
+        "float32",
+        "Computation dtype; auto times a sublayer in both and keeps the faster.",
+        ("auto", "float32", "mixed_bfloat16"),
+    )
     jit_compile: str = setting(
         "auto",
         "Compile the step with XLA; auto times both on the first batch and keeps the faster.",

@@ -1,0 +1,56 @@
+"""What `--precision=auto` comes to: the precision in which this device trains faster."""
+
+import time
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from sparse_mixer_tf.layers import FeedForward, Sublayer
+from sparse_mixer_tf.settings import ModelSettings
+
+FLOAT32, BFLOAT16 = "float32", "mixed_bfloat16"
+_TOKENS = 4096
+
+
+def fastest_precision(model: ModelSettings, total: Callable = float, say: Callable = print) -> str:
+    """`float32` or `mixed_bfloat16`, by the time of a feed-forward sublayer of the model's sizes.
+
+    Args:
+        model: its `d_model`, `d_ff`, `activation` and `norm` are those of the sublayer.
+        total: adds up a number over all workers, so that all choose alike.
+        say: is told the times.
+    """
+    precisions = (FLOAT32, BFLOAT16)
+    seconds = [total(measure(precision, model)) for precision in precisions]
+    fastest = min(zip(seconds, precisions, strict=True))[1]
+    plain, half = (1e3 * value for value in seconds)
+    say(
+        f"--precision=auto: a feed-forward sublayer takes {plain:.3g} ms in float32, {half:.3g} in "
+        f"bfloat16, so {fastest}"
+    )
+    return fastest
+
+
+def measure(precision: str, model: ModelSettings, repeats: int = 3) -> float:
+    """Seconds of the fastest of some forward and backward passes through one sublayer."""
+    # Named, so that the layers of the model to come are numbered as ever.
+    inner = FeedForward(model.d_ff, 0.0, model.activation, dtype=precision, name="feed_forward")
+    sublayer = Sublayer(inner, model.norm, dtype=precision, name="sublayer")
+    shape = (1, _TOKENS, model.d_model)
+    sublayer.build(shape)
+    x = tf.cast(tf.random.stateless_normal(shape, seed=(0, 0)), sublayer.compute_dtype)
+
+    @tf.function
+    def forward_and_back(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(tf.cast(sublayer(x, training=True), "float32"))
+        gradients = tape.gradient(loss, [x, *sublayer.trainable_variables])
+        return tf.add_n([tf.reduce_sum(tf.cast(gradient, "float32")) for gradient in gradients])
+
+    seconds = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        forward_and_back(x).numpy()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds[1:])

@@ -1,0 +1,54 @@
+import pytest
+
+from sparse_mixer_tf.layers import Sublayer
+from sparse_mixer_tf.settings import ModelSettings
+from sparse_mixer_tf.training import precision
+from sparse_mixer_tf.training.precision import BFLOAT16, FLOAT32, fastest_precision, measure
+
+SMALL = ModelSettings(architecture="sf", d_model=8, d_ff=16, num_heads=2)
+
+
+@pytest.fixture
+def timed(monkeypatch):
+    """Decides what is measured."""
+
+    def set_times(**seconds: float):
+        monkeypatch.setattr(precision, "measure", lambda name, model: seconds[name])
+
+    return set_times
+
+
+@pytest.mark.parametrize(
+    ("plain", "half", "expected"), [(0.2, 0.1, BFLOAT16), (0.1, 0.2, FLOAT32), (0.1, 0.1, FLOAT32)]
+)
+def test_the_faster_is_chosen_and_said(timed, plain, half, expected):
+    timed(float32=plain, mixed_bfloat16=half)
+    said = []
+    assert fastest_precision(SMALL, say=said.append) == expected
+    (line,) = said
+    assert f"{1e3 * plain:.3g} ms in float32, {1e3 * half:.3g} in bfloat16, so {expected}" in line
+
+
+def test_workers_choose_what_is_faster_for_all_of_them(timed):
+    timed(float32=0.3, mixed_bfloat16=0.1)
+    of_the_other = iter([0.1, 0.5])
+    total = fastest_precision(SMALL, lambda own: own + next(of_the_other), lambda line: None)
+    assert total == FLOAT32
+
+
+@pytest.mark.parametrize("activation", ["gelu", "gated_gelu"])
+@pytest.mark.parametrize("name", [FLOAT32, BFLOAT16])
+def test_a_sublayer_computes_in_the_precision_that_is_timed(monkeypatch, name, activation):
+    computed = []
+    monkeypatch.setattr(Sublayer, "call", _noting(Sublayer.call, computed))
+    model = ModelSettings(architecture="sf", d_model=8, d_ff=16, activation=activation)
+    assert measure(name, model, repeats=1) > 0
+    assert computed == [{FLOAT32: "float32", BFLOAT16: "bfloat16"}[name]]
+
+
+def _noting(call, dtypes: list):
+    def noted(layer, x, **kwargs):
+        dtypes.append(x.dtype.name)
+        return call(layer, x, **kwargs)
+
+    return noted

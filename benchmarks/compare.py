@@ -64,10 +64,10 @@ def compare(
     ratios = {}
     made = {name: make(*given) for name, (make, given) in field.items()}
     first = next(iter(made))
-    rate = timing.matmul_gflops(options.precision.removeprefix("mixed_"))
     for what, passes in (("train", 3), ("infer", 1)):
         runs = {name: getattr(contestant, what) for name, contestant in made.items()}
         times = timing.in_turn(runs, options.rounds, warmup=2)
+        rate = timing.matmul_gflops(options.precision.removeprefix("mixed_"))
         print(f"\n{sizes}, {what}, {options.precision}, {'XLA' if options.jit else 'graph'}")
         print(f"  {'':22} {'ms':>8} {'min':>8} {'max':>8} {f'times {first}':>10} {'tokens/s':>9} "
               f"{'of matmul':>9}")  # fmt: skip

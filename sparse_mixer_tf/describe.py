@@ -13,11 +13,11 @@ from absl import flags
 import pipelines.flags
 import sparse_mixer_tf.flags as package_flags
 from sparse_mixer_tf import command_line, cost, cost_tables
+from sparse_mixer_tf.precision import BFLOAT16, fastest_precision
 from sparse_mixer_tf.settings import ModelSettings, RunSettings, SettingsError, TrainingSettings
 from sparse_mixer_tf.tasks import TASKS
 from sparse_mixer_tf.tasks.task import Task
 from sparse_mixer_tf.tpu import chips, compiling, programs, roofline
-from sparse_mixer_tf.training.precision import BFLOAT16, fastest_precision
 
 flags.DEFINE_bool("show_batch", True, "Prepare the data and show one real batch as text.")
 flags.DEFINE_string(

@@ -18,12 +18,12 @@ from absl import flags
 import pipelines.flags
 import sparse_mixer_tf.flags as package_flags
 from sparse_mixer_tf import command_line, optimizers, reporting, reports, sweep
+from sparse_mixer_tf import precision as precisions
 from sparse_mixer_tf.layers.expert_exchange import experts_apart
 from sparse_mixer_tf.runs import check_vocabulary, fork, start_from
 from sparse_mixer_tf.settings import ModelSettings, SettingsError, TrainingSettings, check_batch
 from sparse_mixer_tf.tasks import TASKS
 from sparse_mixer_tf.tasks.task import Task
-from sparse_mixer_tf.training import precision as precisions
 from sparse_mixer_tf.training import workdir as workdirs
 from sparse_mixer_tf.training.checkpoint import CheckpointError, Checkpoints, named
 from sparse_mixer_tf.training.cluster import Agreement, from_environment

@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "sparse_mixer_tf.metrics": set(),
     "sparse_mixer_tf.optimizers": set(),
     "sparse_mixer_tf.output_folder": {"sparse_mixer_tf.settings"},
+    "sparse_mixer_tf.precision": {"sparse_mixer_tf.layers", "sparse_mixer_tf.settings"},
     "sparse_mixer_tf.presets": {"sparse_mixer_tf.architecture"},
     "sparse_mixer_tf.cost": {"sparse_mixer_tf.architecture", "sparse_mixer_tf.settings"},
     "sparse_mixer_tf.cost_tables": {

@@ -121,12 +121,13 @@ def test_run_flags_repeat_the_run(programs, finished):
 
 def test_a_run_keeps_the_precision_that_auto_chose(programs):
     workdir = programs.folder / "auto_precision"
-    flags = ["--precision=auto", "--train_steps=4", "--warmup_steps=1", "--eval_every=4"]
+    steps = ["--train_steps=6", "--warmup_steps=1", "--eval_every=3", "--checkpoint_every=3"]
+    flags = ["--precision=auto", *steps]
     code, output = programs.train(workdir, *flags)
     assert code == 0, output
     chosen = json.loads((workdir / "settings.json").read_text())["training"]["precision"]
     assert f"in bfloat16, so {chosen}" in output and f"replica(s), {chosen}" in output
-    (workdir / "checkpoints/00000004/state.safetensors").write_bytes(b"damaged")
+    (workdir / "checkpoints/00000006/state.safetensors").write_bytes(b"damaged")
     code, output = programs.train(workdir, *flags)
     assert code == 0, output
     assert "continuing" in output and "in bfloat16, so" not in output

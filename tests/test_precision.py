@@ -1,9 +1,9 @@
 import pytest
 
+from sparse_mixer_tf import precision
 from sparse_mixer_tf.layers import Sublayer
+from sparse_mixer_tf.precision import BFLOAT16, FLOAT32, fastest_precision, measure
 from sparse_mixer_tf.settings import ModelSettings
-from sparse_mixer_tf.training import precision
-from sparse_mixer_tf.training.precision import BFLOAT16, FLOAT32, fastest_precision, measure
 
 SMALL = ModelSettings(architecture="sf", d_model=8, d_ff=16, num_heads=2)
 

@@ -13,11 +13,9 @@ models run on JAX, on a GPU where there is one.
 
 import argparse
 import json
-import multiprocessing
 import statistics
 import sys
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from benchmarks import contestants, timing
@@ -49,12 +47,6 @@ def fields(sizes: str, options: argparse.Namespace) -> list[dict[str, tuple]]:
             }
         )
     return found
-
-
-def alone(function: Callable, *arguments):
-    """What the function returns in a process of its own, whose memory is free again afterwards."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-        return process.submit(function, *arguments).result()
 
 
 def compare(
@@ -114,18 +106,18 @@ def main() -> None:
     parser.add_argument("--memory", action="store_true", help="peak memory too")
     parser.add_argument("--json", type=Path, help="file for the ratios")
     options = parser.parse_args()
-    print(alone(timing.machine), flush=True)
+    print(timing.alone(timing.machine), flush=True)
     ratios = {}
     for sizes in options.sizes.split(","):
         ours, *peers = fields(sizes, options)
-        ratios |= alone(compare, sizes, ours, options)
+        ratios |= timing.alone(compare, sizes, ours, options)
         for field in peers:
-            alone(compare, sizes, field, options)
+            timing.alone(compare, sizes, field, options)
         if options.memory:
             print(f"\n{sizes}, peak memory of a training process, MiB")
             everybody = {name: given for field in (ours, *peers) for name, given in field.items()}
             for name, given in everybody.items():
-                print(f"  {name:22} {alone(peak_memory, *given):>8,.0f}", flush=True)
+                print(f"  {name:22} {timing.alone(peak_memory, *given):>8,.0f}", flush=True)
     if options.json:
         options.json.write_text(json.dumps(ratios, indent=1) + "\n")
 

@@ -11,10 +11,8 @@ says so and the exit code is 1.
 """
 
 import argparse
-import json
 import math
 import statistics
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -89,24 +87,13 @@ def theory(point: Point, gflops: float, gigabytes: float) -> tuple[float, float]
     return 1e-6 * (operations / gflops + weights / gigabytes), memory / 2**20
 
 
-def measured(growth: str, name: str, value: int, repeats: int) -> tuple[float, float]:
-    """The same as `theory`, of a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.growth", f"--repeats={repeats}"]
-    done = subprocess.run(
-        [*command, f"--only={growth}/{name}/{value}"], stdout=subprocess.PIPE, text=True, check=True
-    )
-    return tuple(json.loads(done.stdout.splitlines()[-1]))
-
-
-def only(which: str, repeats: int) -> None:
-    """Prints the milliseconds and MiB of one point."""
-    growth, name, value = which.split("/")
-    point = GROWTHS[growth].point(name, int(value))
+def measure(point: Point, repeats: int) -> tuple[float, float]:
+    """The same as `theory`, measured in a process that has done nothing else."""
     before = timing.peak_memory_mib()
     options = contestants.Options(VOCABULARY, seq=point.seq, batch=point.batch)
     train = contestants.ours(point.settings, options).train
     times = timing.in_turn({"": train}, repeats, warmup=2)[""]
-    print(json.dumps([statistics.median(times), timing.peak_memory_mib() - before]))
+    return statistics.median(times), timing.peak_memory_mib() - before
 
 
 def copy_gigabytes() -> float:
@@ -127,7 +114,8 @@ def grow(growth: str, name: str, rates: tuple[float, float], repeats: int) -> Cu
     values, _, point = GROWTHS[growth]
     points = []
     for value in values:
-        costs = measured(growth, name, value, repeats), theory(point(name, value), *rates)
+        here = point(name, value)
+        costs = timing.alone(measure, here, repeats), theory(here, *rates)
         points.append(costs)
         (ms, mib), (ms_theory, mib_theory) = costs
         print(f"{name:13}{growth:10}{value:>5}{ms:>9,.0f}{ms_theory:>8,.0f}"
@@ -141,11 +129,7 @@ def main() -> int:
     parser.add_argument("--of", default=",".join(GROWTHS), help="what grows")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--png", help="file for the picture")
-    parser.add_argument("--only", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.only:
-        only(options.only, options.repeats)
-        return 0
     print(timing.machine())
     rates, drawn, above = (timing.matmul_gflops(), copy_gigabytes()), [], False
     print(f"plain copy {rates[1]:.1f} GB/s\n\n{'':28}{'ms':>9}{'theory':>8}{'MiB':>9}{'theory':>8}")

@@ -1,10 +1,12 @@
 """How the benchmarks time: in turn within one process, so that a slow moment meets all alike."""
 
+import multiprocessing
 import os
 import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
@@ -45,6 +47,12 @@ def matmul_gflops(dtype: str = "float32", repeats: int = 5) -> float:
     product = steps.compiled(ops.matmul)
     times = in_turn({"product": lambda: product(x, y)}, repeats, warmup=2)
     return 2e-6 * rows * inner * columns / medians(times)["product"]
+
+
+def alone(function: Callable, *arguments):
+    """What the function returns in a process of its own, whose memory is free again afterwards."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        return process.submit(function, *arguments).result()
 
 
 def peak_memory_mib() -> float:

@@ -13,7 +13,7 @@ from absl import flags
 import pipelines.flags
 import sparse_mixer_tf.flags as package_flags
 from sparse_mixer_tf import command_line, cost, cost_tables
-from sparse_mixer_tf.precision import BFLOAT16, fastest_precision
+from sparse_mixer_tf.precision import BFLOAT16, in_known_precision
 from sparse_mixer_tf.settings import ModelSettings, RunSettings, SettingsError, TrainingSettings
 from sparse_mixer_tf.tasks import TASKS
 from sparse_mixer_tf.tasks.task import Task
@@ -50,9 +50,7 @@ def main() -> int:
     for section in (model, data, training, run):
         for item in dataclasses.fields(section):
             print(f"  --{item.name}={getattr(section, item.name)}")
-    if training.precision == "auto":
-        precision = BFLOAT16 if topology else fastest_precision(model)
-        training = dataclasses.replace(training, precision=precision)
+    training = in_known_precision(training, model, on_tpu=topology is not None)
 
     keras.utils.set_random_seed(training.seed)
     task = TASKS[training.task](model, training, data)

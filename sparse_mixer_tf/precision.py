@@ -1,15 +1,34 @@
 """What `--precision=auto` comes to: the precision in which this device trains faster."""
 
-import time
+import dataclasses
 from collections.abc import Callable
 
 import tensorflow as tf
 
+from sparse_mixer_tf import stopwatch
 from sparse_mixer_tf.layers import FeedForward, Sublayer
-from sparse_mixer_tf.settings import ModelSettings
+from sparse_mixer_tf.settings import ModelSettings, TrainingSettings
 
 FLOAT32, BFLOAT16 = "float32", "mixed_bfloat16"
 _TOKENS = 4096
+
+
+def in_known_precision(
+    training: TrainingSettings,
+    model: ModelSettings,
+    on_tpu: bool,
+    total: Callable = float,
+    say: Callable = print,
+) -> TrainingSettings:
+    """The settings, with what `auto` comes to; a TPU, whose products are of bfloat16, is not timed.
+
+    Args:
+        total, say: see `fastest_precision`.
+    """
+    if training.precision != "auto":
+        return training
+    precision = BFLOAT16 if on_tpu else fastest_precision(model, total, say)
+    return dataclasses.replace(training, precision=precision)
 
 
 def fastest_precision(model: ModelSettings, total: Callable = float, say: Callable = print) -> str:
@@ -48,9 +67,4 @@ def measure(precision: str, model: ModelSettings, repeats: int = 3) -> float:
         gradients = tape.gradient(loss, [x, *sublayer.trainable_variables])
         return tf.add_n([tf.reduce_sum(tf.cast(gradient, "float32")) for gradient in gradients])
 
-    seconds = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        forward_and_back(x).numpy()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds[1:])
+    return min(stopwatch.seconds(lambda: forward_and_back(x).numpy(), repeats))

@@ -18,8 +18,8 @@ from absl import flags
 import pipelines.flags
 import sparse_mixer_tf.flags as package_flags
 from sparse_mixer_tf import command_line, optimizers, reporting, reports, sweep
-from sparse_mixer_tf import precision as precisions
 from sparse_mixer_tf.layers.expert_exchange import experts_apart
+from sparse_mixer_tf.precision import in_known_precision
 from sparse_mixer_tf.runs import check_vocabulary, fork, start_from
 from sparse_mixer_tf.settings import ModelSettings, SettingsError, TrainingSettings, check_batch
 from sparse_mixer_tf.tasks import TASKS
@@ -71,7 +71,10 @@ def train() -> int:
         return sweep.run(workdir)
     model_settings, data_settings = package_flags.model_settings(), package_flags.data_settings()
     training, run = package_flags.training_settings(), package_flags.run_settings()
-    training = _in_known_precision(workdir, training)
+    before = workdirs.read_settings(workdir)
+    if before is not None and training.precision == "auto":
+        # A run that began keeps what it came to.
+        training = dataclasses.replace(training, precision=before["training"]["precision"])
     asked = {
         "model": model_settings.to_json(),
         "training": training.to_json(),
@@ -81,7 +84,7 @@ def train() -> int:
     }
     if FLAGS.init_checkpoint and run.fork_from:
         raise SettingsError("--init_checkpoint and --fork_from both start a run; give one")
-    before, extended = _earlier_start(workdir, asked, training)
+    extended = before is not None and _is_extended(workdir, before, asked, training)
     if before is not None:
         there = Checkpoints(workdir / "checkpoints", {})
         latest = there.latest_manifest()
@@ -108,12 +111,8 @@ def train() -> int:
     check_batch("eval_batch_size", training.eval_batch_size, replicas)
     check_expert_parallel(run.expert_parallel, replicas, model_settings, training)
     exchange = ExpertExchange(strategy) if run.expert_parallel > 1 else None
-    if training.precision == "auto":
-        precision = precisions.BFLOAT16
-        if not on_tpu:
-            precision = precisions.fastest_precision(model_settings, agreement.total, say)
-        training = dataclasses.replace(training, precision=precision)
-        asked["training"] = training.to_json()
+    training = in_known_precision(training, model_settings, on_tpu, agreement.total, say)
+    asked["training"] = training.to_json()
     keras.utils.set_random_seed(training.seed)
     task = TASKS[training.task](model_settings, training, data_settings)
     # The chief first: it may have to prepare what the others then find.
@@ -254,25 +253,15 @@ def train() -> int:
     return command_line.DONE
 
 
-def _in_known_precision(workdir: Path, training: TrainingSettings) -> TrainingSettings:
-    """A run that began keeps what `--precision=auto` came to."""
-    before = workdirs.read_settings(workdir)
-    if before is None or training.precision != "auto":
-        return training
-    return dataclasses.replace(training, precision=before["training"]["precision"])
+def _is_extended(workdir: Path, before: dict, asked: dict, training: TrainingSettings) -> bool:
+    """Whether the run in the folder is now asked for more steps.
 
-
-def _earlier_start(
-    workdir: Path, asked: dict, training: TrainingSettings
-) -> tuple[dict | None, bool]:
-    """What the run in the folder was made of, or None, and whether it is now asked for more steps.
+    Args:
+        before: what it was made of; completed by what is newer than it.
 
     Raises:
         SettingsError: something that changes the result differs.
     """
-    before = workdirs.read_settings(workdir)
-    if before is None:
-        return None, False
     if "jit_compile" not in before:
         raise SettingsError(
             f"{workdir / workdirs.SETTINGS} does not say how the run was compiled, so it is none "
@@ -285,7 +274,7 @@ def _earlier_start(
     )
     before |= {"training": asked["training"]} if extended else {}
     workdirs.check_same(workdir, {name: before.get(name) for name in asked}, asked)
-    return before, extended
+    return extended
 
 
 def _for_each_choice(task: Task, make: Callable) -> Callable:

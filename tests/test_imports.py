@@ -19,8 +19,13 @@ MAY_IMPORT = {
     "sparse_mixer_tf.metrics": set(),
     "sparse_mixer_tf.optimizers": set(),
     "sparse_mixer_tf.output_folder": {"sparse_mixer_tf.settings"},
-    "sparse_mixer_tf.precision": {"sparse_mixer_tf.layers", "sparse_mixer_tf.settings"},
+    "sparse_mixer_tf.precision": {
+        "sparse_mixer_tf.layers",
+        "sparse_mixer_tf.settings",
+        "sparse_mixer_tf.stopwatch",
+    },
     "sparse_mixer_tf.presets": {"sparse_mixer_tf.architecture"},
+    "sparse_mixer_tf.stopwatch": set(),
     "sparse_mixer_tf.cost": {"sparse_mixer_tf.architecture", "sparse_mixer_tf.settings"},
     "sparse_mixer_tf.cost_tables": {
         "sparse_mixer_tf.architecture",
@@ -34,6 +39,7 @@ MAY_IMPORT = {
         "sparse_mixer_tf.settings",
         "sparse_mixer_tf.metrics",
         "sparse_mixer_tf.optimizers",
+        "sparse_mixer_tf.stopwatch",
     },
     "sparse_mixer_tf.tasks": {
         "pipelines",
@@ -60,6 +66,7 @@ MAY_IMPORT = {
         "pipelines",
         "sparse_mixer_tf.architecture",
         "sparse_mixer_tf.layers",
+        "sparse_mixer_tf.stopwatch",
         "sparse_mixer_tf.tasks",
         "sparse_mixer_tf.training",
     },

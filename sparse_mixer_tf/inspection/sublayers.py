@@ -1,11 +1,11 @@
 """The sublayer table, and how long each sublayer takes."""
 
-import time
 from statistics import median
 
 import numpy as np
 import tensorflow as tf
 
+from sparse_mixer_tf import stopwatch
 from sparse_mixer_tf.tasks.task import Task
 
 REPEATS = 5
@@ -59,9 +59,4 @@ def _seconds(layer, x, extras: dict) -> float:
         # One number to wait for, whatever the device.
         return tf.reduce_sum(tf.cast(layer(x, training=False, **extras), tf.float32))
 
-    measured = []
-    for _ in range(REPEATS + 1):
-        start = time.perf_counter()
-        run(x).numpy()
-        measured.append(time.perf_counter() - start)
-    return median(measured[1:])
+    return median(stopwatch.seconds(lambda: run(x).numpy(), REPEATS))

@@ -77,9 +77,7 @@ class Turns:
 
     def _products_back(self, rows: list, kernels: list):
         """Each expert's rows times its kernel's transpose, [choices, columns]."""
-        product = _small_product if _is_small(kernels[0]) else _large_product
-        pairs = zip(rows, kernels, strict=True)
-        return self._joined([product(own, kernel) for own, kernel in pairs])
+        return self._joined([_times_transposed(*pair) for pair in zip(rows, kernels, strict=True)])
 
     def _joined(self, rows: list):
         """Undoes `_apart`; the choices of padding, which come last, are given zeros."""
@@ -98,17 +96,10 @@ def _one_by_one(weight) -> list:
     return ops.unstack(weight, weight.shape[0], axis=0)
 
 
-def _is_small(kernel) -> bool:
-    return math.prod(kernel.shape) <= _SMALL_KERNEL
-
-
-def _small_product(rows, kernel):
-    """Rows times a transposed kernel."""
-    return ops.matmul(rows, ops.transpose(kernel))
-
-
-def _large_product(rows, kernel):
-    """The same as a batch of one: oneDNN's plain product takes up to four times as long."""
+def _times_transposed(rows, kernel):
+    if math.prod(kernel.shape) <= _SMALL_KERNEL:
+        return ops.matmul(rows, ops.transpose(kernel))
+    # As a batch of one: oneDNN's plain product takes up to four times as long.
     return ops.squeeze(ops.matmul(rows[None], ops.swapaxes(kernel[None], 1, 2)), 0)
 
 

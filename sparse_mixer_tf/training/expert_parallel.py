@@ -103,8 +103,9 @@ class ExpertExchange:
         It takes gradients as they are: Keras would sum those of different experts over replicas.
         """
         if not hasattr(optimizer, "_all_reduce_sum_gradients"):
-            raise NotImplementedError(
-                f"keras {keras.__version__} sums gradients elsewhere than up to 3.15; use that one"
+            raise SettingsError(
+                f"--expert_parallel: keras {keras.__version__} sums gradients elsewhere than up to "
+                "3.15; install that one"
             )
         optimizer._all_reduce_sum_gradients = list
         begins = tuple(path.replace("/", "_") + "_" for path in self._paths)

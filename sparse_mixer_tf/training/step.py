@@ -11,11 +11,11 @@ numbers are the same for every cut when that divides the tokens of a micro-batch
 then those of the whole batch.
 """
 
-import time
 from collections.abc import Callable
 
 import tensorflow as tf
 
+from sparse_mixer_tf import stopwatch
 from sparse_mixer_tf.layers.varying_shapes import varying_shapes
 from sparse_mixer_tf.training.expert_parallel import ExpertExchange
 from sparse_mixer_tf.training.gradients import Gradients, Objective
@@ -114,13 +114,12 @@ class TrainStep:
 
     def measure(self, batch, repeats: int = 3) -> float:
         """Seconds of the fastest of a few gradient computations; updates nothing."""
-        seconds = []
-        for _ in range(repeats + 1):
-            start = time.perf_counter()
+
+        def compute():
             *_, size = self._timed(batch, self._carried())
             self.strategy.experimental_local_results(size)[0].numpy()
-            seconds.append(time.perf_counter() - start)
-        return min(seconds[1:])
+
+        return min(stopwatch.seconds(compute, repeats))
 
     def _carried(self):
         return None if self.memory is None else self.memory.value

@@ -1,0 +1,30 @@
+import argparse
+
+import numpy as np
+import pytest
+
+from benchmarks import compare, timing
+
+
+def test_a_process_of_its_own_does_not_count_the_memory_of_this_one():
+    # Written, since pages that nobody has written to are not held.
+    held = np.ones(2**28, np.uint8)
+    here = timing.peak_memory_mib()
+    assert here > held.nbytes / 2**20
+    del held
+    in_another = timing.alone(timing.peak_memory_mib)
+    assert 50 < in_another < here - 128
+
+
+@pytest.mark.parametrize("sizes", compare.SIZES)
+def test_peers_stand_beside_our_model_of_their_kind(sizes):
+    options = argparse.Namespace(precision="float32", jit=False, peers=True)
+    ours, *beside = compare.fields(sizes, options)
+    assert list(ours) == ["BERT", "FNet", "linear", "Sparse Mixer", "Fast Sparse Mixer"]
+    for name, field in zip(("BERT", "FNet"), beside, strict=True):
+        assert list(field) == [name, f"{name}, KerasHub", f"{name}, transformers"]
+        assert field[name] == ours[name]
+        for _, (kind, settings, common) in list(field.values())[1:]:
+            assert (kind, (settings, common)) == (name, ours[name][1])
+    options.peers = False
+    assert compare.fields(sizes, options) == [ours]

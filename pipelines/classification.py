@@ -193,10 +193,13 @@ def batch_at(data: LabelledSet, seed: int, step: int, rows: range, batch_size: i
 
 
 def evaluation_batch_at(data: LabelledSet, number: int, rows: range, batch_size: int) -> dict:
-    """Some rows of a batch of the split in order; those behind its end have weight zero."""
+    """Some rows of a batch of the split; those behind its end have weight zero.
+
+    It goes by questions, so that the first batches show whole ones.
+    """
     position = number * batch_size + np.asarray(rows)
     real = position < len(data)
-    batch = data.rows(np.where(real, position, 0))
+    batch = data.rows(data.by_question[np.where(real, position, 0)])
     return batch | {"example_weights": real.astype(np.float32)}
 
 

@@ -1,5 +1,6 @@
 """A split of labelled examples in memory: every text tokenised once, rows made on demand."""
 
+import functools
 import hashlib
 import itertools
 import os
@@ -48,6 +49,13 @@ class LabelledSet:
         for array in (self.tokens, self.starts, self.lengths, self.labels):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
+
+    @functools.cached_property
+    def by_question(self) -> np.ndarray:
+        """int64 [examples], all positions: those of a question together, the questions in order."""
+        questions = np.array([example.question for example in self.examples])
+        _, first, number = np.unique(questions, return_index=True, return_inverse=True)
+        return np.argsort(first[number], kind="stable")
 
     def rows(self, index: np.ndarray) -> dict[str, np.ndarray]:
         """The examples at these positions, as in `schema.classification_batch`, without weights."""

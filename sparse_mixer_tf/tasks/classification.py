@@ -185,12 +185,23 @@ class Classification(Task):
     def summary(self, sums: dict) -> dict:
         """See `Task`: losses, each metric by name, and `score`, the mean of the official ones.
 
-        Metrics are means over the splits; with several, those of each stand beside them, as
-        `matched_accuracy`.
+        Metrics are means over the splits that were seen; with several, those of each stand beside
+        them, as `matched_accuracy`.
+
+        Raises:
+            SettingsError: of no split a whole question was seen.
         """
         source, by_split = self.data.source, {}
         for split, said in self.predictions(sums).items():
+            if not len(said.labels):
+                continue
             by_split[split] = scores((*source.metrics, *source.original_metrics), said)
+        if not by_split:
+            raise SettingsError(
+                f"--eval_steps shows no whole question of --dataset={self.data_settings.dataset} "
+                f"with --eval_batch_size={self.settings.eval_batch_size}; raise either, or leave "
+                "--eval_steps out"
+            )
         named = {
             name: float(np.mean([values[name] for values in by_split.values()]))
             for name in (*source.metrics, *source.original_metrics)

@@ -112,6 +112,14 @@ def _file(tmp_path, labels, count=80):
     )
 
 
+def test_the_first_batches_of_an_evaluation_show_whole_questions(words):
+    questions = [7, 3, 7, 3, 9, 7, 9]
+    examples = [Example((f"a {n}",), 0, q, (n,)) for n, q in enumerate(questions)]
+    data = labelled_set.tokenise(examples, words, 16)
+    batches = [b["example_index"].numpy() for b in classification.evaluation_stream(data, 3)]
+    assert np.concatenate(batches)[:7].tolist() == [0, 2, 5, 1, 3, 4, 6]
+
+
 def test_labels_in_another_order_become_those_of_the_model(tmp_path, words):
     data = classification.open_data(_file(tmp_path, ("a", "b")), words, labels=("b", "a"))
     plain = classification.open_data(_file(tmp_path, ("a", "b")), words)

@@ -125,6 +125,9 @@ def test_of_a_part_of_the_split_only_whole_questions_count(tmp_path, words):
     )
     (said,) = task.predictions(sums).values()
     assert len(said.labels) == 15
+    sums["seen"] = np.zeros_like(sums["seen"])
+    with pytest.raises(SettingsError, match="no whole question .* with --eval_batch_size=8"):
+        task.summary(sums)
 
 
 def test_mistakes_come_most_confident_first(tmp_path, words):

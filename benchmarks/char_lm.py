@@ -1,10 +1,11 @@
 """How fast and how well a Brainformer learns to write, beside the published code.
 
-    python -m benchmarks.char_lm [--repeats 9] [--jit] [--peers]   training tokens per second
+    python -m benchmarks.char_lm [--parts_at_once 2] [--jit] [--peers]   training tokens per second
     python -m benchmarks.char_lm --curve [--text FILE]   held-out bits per character, 700 steps
 
 The published code's figures stand in `ORIGINAL`: PyTorch 2.13 on two idle CPU cores of another
-machine. With --peers its arithmetic runs on this one, in turn with ours.
+machine. With --peers its arithmetic runs on this one: a process for each of a few rounds, ours and
+the peer's in turn, as one step behind the other's would find its caches and threads in disorder.
 """
 
 import argparse
@@ -12,7 +13,6 @@ import math
 import statistics
 import sysconfig
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from pipelines.settings import DataSettings
 from sparse_mixer_tf.optimizers import WarmupDecay, make_optimizer
 from sparse_mixer_tf.settings import ModelSettings, TrainingSettings
 from sparse_mixer_tf.tasks import TASKS
+from sparse_mixer_tf.training.cores import share_out_cores
 from sparse_mixer_tf.training.evaluation import evaluation_sums
 from sparse_mixer_tf.training.memory import carried_memory
 from sparse_mixer_tf.training.step import EvaluationStep, TrainStep
@@ -59,7 +60,14 @@ _CORPUS_BYTES = 2_200_000
 class Run:
     """A model and its training step on a text of bytes."""
 
-    def __init__(self, sizes: Configuration, text: Path, jit: bool, dropout_rate: float = 0.0):
+    def __init__(
+        self,
+        sizes: Configuration,
+        text: Path,
+        jit: bool,
+        dropout_rate: float = 0.0,
+        parts_at_once: int = 1,
+    ):
         keras.utils.set_random_seed(1)
         model = ModelSettings(
             architecture=ARCHITECTURE,
@@ -110,6 +118,7 @@ class Run:
             self.task.model.trainable_variables,
             optimizer,
             strategy,
+            parts_at_once=parts_at_once,
             jit_compile=jit,
             memory=carried_memory(self.task.initial_memory, sizes.batch_size, strategy),
         )
@@ -149,13 +158,14 @@ def speed(text: Path, options: argparse.Namespace) -> None:
     columns = ("d_model", "block", "span", "batch", "adaptive", "tokens/s", "original", "times")
     peers = ("peer", "times") if options.peers else ()
     print("  ".join(f"{column:>8}" for column in (*columns, *peers)))
+    timed = {"ours": _our_times} | ({"peer": _peer_times} if options.peers else {})
     for sizes, original in ORIGINAL.items():
-        run = Run(sizes, text, options.jit, options.dropout_rate)
-        calls = {"ours": run.train}
-        if options.peers:
-            calls["peer"] = _peer(sizes, text)
-        times = timing.medians(timing.in_turn(calls, options.repeats, warmup=3))
-        speeds = {name: 1e3 * run.tokens / milliseconds for name, milliseconds in times.items()}
+        times = {name: [] for name in timed}
+        for _ in range(options.rounds):
+            for name, measure in timed.items():
+                times[name] += timing.alone(measure, sizes, text, options)
+        tokens = sizes.batch_size * sizes.block_size
+        speeds = {name: 1e3 * tokens / ms for name, ms in timing.medians(times).items()}
         ours, peer = speeds["ours"], speeds.get("peer")
         cells = [
             *(f"{size:,}" for size in (sizes.d_model, sizes.block_size, sizes.attn_span)),
@@ -166,8 +176,15 @@ def speed(text: Path, options: argparse.Namespace) -> None:
         print("  ".join(f"{cell:>8}" for cell in cells), flush=True)
 
 
-def _peer(sizes: Configuration, text: Path) -> Callable[[], float]:
-    """The published arithmetic at these sizes, its experts and spans as they start."""
+def _our_times(sizes: Configuration, text: Path, options: argparse.Namespace) -> list[float]:
+    """Milliseconds of training steps."""
+    share_out_cores(options.parts_at_once)
+    run = Run(sizes, text, options.jit, options.dropout_rate, options.parts_at_once)
+    return timing.in_turn({"ours": run.train}, options.repeats, warmup=3)["ours"]
+
+
+def _peer_times(sizes: Configuration, text: Path, options: argparse.Namespace) -> list[float]:
+    """Those of the published arithmetic at these sizes, its experts and spans as they start."""
     import torch
 
     from benchmarks import brainformer_in_torch as peer
@@ -176,13 +193,14 @@ def _peer(sizes: Configuration, text: Path) -> Callable[[], float]:
     model = peer.Brainformer(
         ARCHITECTURE, 256, sizes.d_model, D_FF, sizes.num_heads, sizes.attn_span, sizes.adapt_span
     )
-    return peer.training_of(
+    train = peer.training_of(
         model, text.read_bytes(), sizes.batch_size, sizes.block_size, _span_loss(sizes)
     )
+    return timing.in_turn({"peer": train}, options.repeats, warmup=3)["peer"]
 
 
 def curve(text: Path, options: argparse.Namespace) -> None:
-    run = Run(CURVE, text, options.jit, options.dropout_rate)
+    run = Run(CURVE, text, options.jit, options.dropout_rate, options.parts_at_once)
     print(f"{'steps':>5} {'training':>8} {'held out':>8} {'original':>8}")
     for number, original in enumerate(ORIGINAL_CURVE, 1):
         losses = [run.train() for _ in range(100)]
@@ -200,9 +218,13 @@ def main() -> None:
     parser.add_argument("--dropout_rate", type=float, default=0.0)
     parser.add_argument("--jit", action="store_true", help="compile with XLA")
     parser.add_argument("--peers", action="store_true", help="the published arithmetic, too")
-    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--parts_at_once", type=int, default=1, help="see the trainer's flag")
+    parser.add_argument("--repeats", type=int, default=9, help="steps of a round")
+    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    print(timing.machine())
+    print(timing.alone(timing.machine))
+    if options.curve:
+        share_out_cores(options.parts_at_once)
     with tempfile.TemporaryDirectory() as folder:
         text = Path(folder) / "sources.txt"
         if options.text:

@@ -2,12 +2,14 @@
 
     python -m benchmarks.compare [--sizes=small,paper] [--precision=float32] [--jit]
                                  [--rounds=5] [--peers] [--memory] [--json=FILE]
+                                 [--parts_at_once=2]
 
 Training steps and inferences of 4,096 tokens (8 x 512), milliseconds, median and spread. All models
 of one table are timed in turn, round after round, so that a slow moment of the machine meets all.
 `--peers` adds tables of our BERT and FNet against theirs. `--memory` runs each once more, in a
 process of its own, for its peak. `--json` keeps the ratios of ours, which `python -m
-benchmarks.regressions` holds against those of `baseline.json`. With KERAS_BACKEND=jax the same
+benchmarks.regressions` holds against those of `baseline.json`. `--parts_at_once` trains as the
+trainer's flag does; inferences, which know no parts, are left out. With KERAS_BACKEND=jax the same
 models run on JAX, on a GPU where there is one.
 """
 
@@ -33,7 +35,12 @@ def fields(sizes: str, options: argparse.Namespace) -> list[dict[str, tuple]]:
     Ours are one field, and each peer stands in one with our model of its kind.
     """
     models, vocabulary = SIZES[sizes]
-    common = Options(vocabulary, precision=options.precision, jit=options.jit)
+    common = Options(
+        vocabulary,
+        precision=options.precision,
+        jit=options.jit,
+        parts_at_once=options.parts_at_once,
+    )
     named = models()
     ours = {name: (contestants.ours, (settings, common)) for name, settings in named.items()}
     found = [ours]
@@ -53,14 +60,24 @@ def compare(
     sizes: str, field: dict[str, tuple], options: argparse.Namespace
 ) -> dict[str, list[float]]:
     """Prints both tables; for each contestant how many times as fast as the first, by round."""
+    if options.parts_at_once > 1:
+        # Not above: on JAX there need be no TensorFlow.
+        from sparse_mixer_tf.training.cores import share_out_cores
+
+        share_out_cores(options.parts_at_once)
     ratios = {}
     made = {name: make(*given) for name, (make, given) in field.items()}
     first = next(iter(made))
-    for what, passes in (("train", 3), ("infer", 1)):
+    whats = {"train": 3, "infer": 1} if options.parts_at_once == 1 else {"train": 3}
+    for what, passes in whats.items():
         runs = {name: getattr(contestant, what) for name, contestant in made.items()}
         times = timing.in_turn(runs, options.rounds, warmup=2)
-        rate = timing.matmul_gflops(options.precision.removeprefix("mixed_"))
-        print(f"\n{sizes}, {what}, {options.precision}, {'XLA' if options.jit else 'graph'}")
+        # In a process of its own, which has all the threads.
+        rate = timing.alone(timing.matmul_gflops, options.precision.removeprefix("mixed_"))
+        how = "XLA" if options.jit else "graph"
+        if options.parts_at_once > 1:
+            how += f", {options.parts_at_once} parts at once"
+        print(f"\n{sizes}, {what}, {options.precision}, {how}")
         print(f"  {'':22} {'ms':>8} {'min':>8} {'max':>8} {f'times {first}':>10} {'tokens/s':>9} "
               f"{'of matmul':>9}")  # fmt: skip
         ratios |= {
@@ -104,8 +121,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--peers", action="store_true", help="KerasHub and transformers too")
     parser.add_argument("--memory", action="store_true", help="peak memory too")
+    parser.add_argument("--parts_at_once", type=int, default=1, help="of our training steps")
     parser.add_argument("--json", type=Path, help="file for the ratios")
     options = parser.parse_args()
+    if options.parts_at_once > 1 and (options.jit or options.peers or options.json):
+        parser.error("--parts_at_once goes with neither --jit, --peers nor --json")
     print(timing.alone(timing.machine), flush=True)
     ratios = {}
     for sizes in options.sizes.split(","):

@@ -34,6 +34,7 @@ class Options:
     batch: int = 8
     precision: str = "float32"
     jit: bool = False
+    parts_at_once: int = 1
 
 
 class Contestant(NamedTuple):
@@ -106,7 +107,7 @@ def ours(settings: ModelSettings, options: Options) -> Contestant:
     inputs = model_inputs(task.model, batch)
     rows = task.cost_table(options.batch * options.seq)
     return Contestant(
-        steps.training_of(task, optimizer, batch, options.jit),
+        steps.training_of(task, optimizer, batch, options.jit, options.parts_at_once),
         steps.inference_of(task.model, inputs, options.jit, lambda outputs: outputs["mlm_logits"]),
         sum(row.flops for row in rows) * options.batch * options.seq,
     )

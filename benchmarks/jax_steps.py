@@ -39,8 +39,10 @@ def forward_and_back(layer: keras.layers.Layer, x, jit: bool) -> Callable:
     return lambda: run(x, [v.value for v in layer.trainable_variables], cotangent)
 
 
-def training_of(task, optimizer, batch: dict, jit: bool) -> Callable:
+def training_of(task, optimizer, batch: dict, jit: bool, parts_at_once: int = 1) -> Callable:
     """One update of a task's loss on one batch."""
+    if parts_at_once > 1:
+        raise ValueError(f"parts_at_once={parts_at_once} is TensorFlow's alone; leave it out")
     model = task.model
     batch = {name: jax.numpy.asarray(array) for name, array in batch.items()}
 

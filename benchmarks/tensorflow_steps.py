@@ -46,11 +46,11 @@ def forward_and_back(layer: keras.layers.Layer, x, jit: bool) -> Callable:
     return lambda: run(x, cotangent)
 
 
-def training_of(task, optimizer, batch: dict, jit: bool) -> Callable:
+def training_of(task, optimizer, batch: dict, jit: bool, parts_at_once: int = 1) -> Callable:
     """The trainer's own step on one batch."""
     step = TrainStep(
         task, task.model.trainable_variables, optimizer, tf.distribute.get_strategy(),
-        jit_compile=jit,
+        parts_at_once=parts_at_once, jit_compile=jit,
     )  # fmt: skip
     batch = {name: tf.constant(array) for name, array in batch.items()}
     numbers = iter(range(10**9))

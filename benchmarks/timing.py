@@ -1,7 +1,6 @@
 """How the benchmarks time: in turn within one process, so that a slow moment meets all alike."""
 
 import multiprocessing
-import os
 import platform
 import statistics
 import time
@@ -14,7 +13,7 @@ import keras
 from keras import ops
 
 from benchmarks import steps
-from sparse_mixer_tf.layers.device import device_kind
+from sparse_mixer_tf.layers.device import cores, device_kind
 
 # The product whose rate stands for a device's.
 PRODUCTS = {"cpu": (4096, 512, 2048), "gpu": (8192, 8192, 8192), "tpu": (8192, 8192, 8192)}
@@ -68,13 +67,9 @@ def machine() -> str:
     rates = ", ".join(f"{dtype} {matmul_gflops(dtype):,.0f}" for dtype in ("float32", "bfloat16"))
     shape = " x ".join(str(size) for size in PRODUCTS[device_kind()])
     return (
-        f"{steps.accelerator() or _processor()}, {_cores()} cores, {packages}; "
+        f"{steps.accelerator() or _processor()}, {cores()} cores, {packages}; "
         f"plain matmul {shape}, GFLOP/s: {rates}"
     )
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def _processor() -> str:

@@ -3,11 +3,9 @@
 import dataclasses
 from collections.abc import Callable
 
-import tensorflow as tf
-
-from sparse_mixer_tf import stopwatch
 from sparse_mixer_tf.layers import FeedForward, Sublayer
 from sparse_mixer_tf.settings import ModelSettings, TrainingSettings
+from sparse_mixer_tf.trial import seconds_of
 
 FLOAT32, BFLOAT16 = "float32", "mixed_bfloat16"
 _TOKENS = 4096
@@ -50,21 +48,8 @@ def fastest_precision(model: ModelSettings, total: Callable = float, say: Callab
     return fastest
 
 
-def measure(precision: str, model: ModelSettings, repeats: int = 3) -> float:
-    """Seconds of the fastest of some forward and backward passes through one sublayer."""
-    # Named, so that the layers of the model to come are numbered as ever.
+def measure(precision: str, model: ModelSettings) -> float:
+    """Seconds of a forward and backward pass through one sublayer."""
     inner = FeedForward(model.d_ff, 0.0, model.activation, dtype=precision, name="feed_forward")
     sublayer = Sublayer(inner, model.norm, dtype=precision, name="sublayer")
-    shape = (1, _TOKENS, model.d_model)
-    sublayer.build(shape)
-    x = tf.cast(tf.random.stateless_normal(shape, seed=(0, 0)), sublayer.compute_dtype)
-
-    @tf.function
-    def forward_and_back(x):
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            loss = tf.reduce_sum(tf.cast(sublayer(x, training=True), "float32"))
-        gradients = tape.gradient(loss, [x, *sublayer.trainable_variables])
-        return tf.add_n([tf.reduce_sum(tf.cast(gradient, "float32")) for gradient in gradients])
-
-    return min(stopwatch.seconds(lambda: forward_and_back(x).numpy(), repeats))
+    return seconds_of(sublayer, (1, _TOKENS, model.d_model))

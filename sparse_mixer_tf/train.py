@@ -3,7 +3,6 @@
 python -m sparse_mixer_tf.train --flagfile=configs/quickstart.flags --workdir=runs/quickstart
 """
 
-import dataclasses
 import math
 import sys
 from collections.abc import Callable
@@ -18,15 +17,19 @@ from absl import flags
 import pipelines.flags
 import sparse_mixer_tf.flags as package_flags
 from sparse_mixer_tf import command_line, optimizers, reporting, reports, sweep
+from sparse_mixer_tf.continuation import as_it_began, is_extended
+from sparse_mixer_tf.layers.device import device_kind
 from sparse_mixer_tf.layers.expert_exchange import experts_apart
+from sparse_mixer_tf.mixing_choice import in_known_mixing
 from sparse_mixer_tf.precision import in_known_precision
 from sparse_mixer_tf.runs import check_vocabulary, fork, start_from
-from sparse_mixer_tf.settings import ModelSettings, SettingsError, TrainingSettings, check_batch
+from sparse_mixer_tf.settings import SettingsError, check_batch
 from sparse_mixer_tf.tasks import TASKS
 from sparse_mixer_tf.tasks.task import Task
 from sparse_mixer_tf.training import workdir as workdirs
 from sparse_mixer_tf.training.checkpoint import CheckpointError, Checkpoints, named
 from sparse_mixer_tf.training.cluster import Agreement, from_environment
+from sparse_mixer_tf.training.cores import check_parts_at_once, share_out_cores
 from sparse_mixer_tf.training.distributed_input import distributed
 from sparse_mixer_tf.training.evaluation import evaluation_sums
 from sparse_mixer_tf.training.expert_parallel import ExpertExchange, check_expert_parallel
@@ -72,9 +75,8 @@ def train() -> int:
     model_settings, data_settings = package_flags.model_settings(), package_flags.data_settings()
     training, run = package_flags.training_settings(), package_flags.run_settings()
     before = workdirs.read_settings(workdir)
-    if before is not None and training.precision == "auto":
-        # A run that began keeps what it came to.
-        training = dataclasses.replace(training, precision=before["training"]["precision"])
+    if before is not None:
+        training, model_settings = as_it_began(before, training, model_settings)
     asked = {
         "model": model_settings.to_json(),
         "training": training.to_json(),
@@ -84,7 +86,7 @@ def train() -> int:
     }
     if FLAGS.init_checkpoint and run.fork_from:
         raise SettingsError("--init_checkpoint and --fork_from both start a run; give one")
-    extended = before is not None and _is_extended(workdir, before, asked, training)
+    extended = before is not None and is_extended(workdir, before, asked, training)
     if before is not None:
         there = Checkpoints(workdir / "checkpoints", {})
         latest = there.latest_manifest()
@@ -96,6 +98,7 @@ def train() -> int:
             return command_line.DONE
 
     # Devices, then the seed, then data: seeding after a tokenizer is built can destroy it.
+    share_out_cores(run.parts_at_once)
     strategy = make_strategy(run.strategy, run.virtual_devices, run.tpu)
     on_tpu = isinstance(strategy, tf.distribute.TPUStrategy)
     cluster = from_environment()
@@ -106,13 +109,23 @@ def train() -> int:
         "train_batch_size",
         training.train_batch_size,
         replicas,
-        training.gradient_accumulation_steps,
+        training.gradient_accumulation_steps * run.parts_at_once,
     )
-    check_batch("eval_batch_size", training.eval_batch_size, replicas)
+    check_batch("eval_batch_size", training.eval_batch_size, replicas, run.parts_at_once)
+    check_parts_at_once(run.parts_at_once, device_kind(), training.jit_compile, run.expert_parallel)
     check_expert_parallel(run.expert_parallel, replicas, model_settings, training)
     exchange = ExpertExchange(strategy) if run.expert_parallel > 1 else None
     training = in_known_precision(training, model_settings, on_tpu, agreement.total, say)
-    asked["training"] = training.to_json()
+    if before is None:
+        model_settings = in_known_mixing(
+            model_settings,
+            data_settings.max_seq_length,
+            training.precision,
+            device_kind(),
+            agreement.total,
+            say,
+        )
+    asked |= {"training": training.to_json(), "model": model_settings.to_json()}
     keras.utils.set_random_seed(training.seed)
     task = TASKS[training.task](model_settings, training, data_settings)
     # The chief first: it may have to prepare what the others then find.
@@ -158,9 +171,10 @@ def train() -> int:
         say(f"weights, optimizer and data position of {run.fork_from}")
     tokens_per_step = training.train_batch_size * task.tokens_per_row
     parameters = sum(math.prod(whole(variable).shape) for variable in task.model.weights)
+    at_once = f" of {run.parts_at_once} parts at once" if run.parts_at_once > 1 else ""
     say(
         f"{model_settings.architecture}: {parameters:,} parameters, "
-        f"{tokens_per_step:,} tokens a step, {replicas} replica(s), {training.precision}"
+        f"{tokens_per_step:,} tokens a step, {replicas} replica(s){at_once}, {training.precision}"
     )
     if exchange:
         say(exchange.memory_line([*task.model.weights, *optimizer.variables]))
@@ -179,6 +193,7 @@ def train() -> int:
             strategy,
             seed=training.seed,
             gradient_accumulation_steps=training.gradient_accumulation_steps,
+            parts_at_once=run.parts_at_once,
             max_gradient_norm=training.max_gradient_norm,
             jit_compile=jit_compile,
             memory=memory,
@@ -190,9 +205,10 @@ def train() -> int:
     if before is None:
         now["places"] = {name: getattr(data_settings, name) for name in workdirs.PLACES}
         now["jit_compile"] = training.jit_compile == "true"
-        # A TPU's programs are compiled whatever is asked for, those that exchange tokens elsewhere
-        # never.
-        if training.jit_compile == "auto" and not on_tpu and not exchange:
+        # A TPU's programs are compiled whatever is asked for; those that exchange tokens elsewhere,
+        # and parts that are computed at once, never.
+        is_one_part = run.parts_at_once == 1
+        if training.jit_compile == "auto" and not on_tpu and not exchange and is_one_part:
             task.static_choices(start["step"])
             first = next(iter(batches(start["step"])))
             seconds = [agreement.total(make_step(jit).measure(first)) for jit in (False, True)]
@@ -200,7 +216,7 @@ def train() -> int:
             say(f"--jit_compile=auto: graph {plain:,.0f} ms, XLA {compiled:,.0f} ms a step")
             now["jit_compile"] = compiled < plain
     facts = before or now
-    jit_compile = facts["jit_compile"] and not exchange
+    jit_compile = facts["jit_compile"] and not exchange and run.parts_at_once == 1
     if cluster.is_chief and (before is None or extended):
         workdirs.write_settings(workdir, facts, package_flags.given())
         (workdir / task.vocabulary_file).parent.mkdir(exist_ok=True)
@@ -213,7 +229,9 @@ def train() -> int:
     train_step_at = _for_each_choice(task, lambda: make_step(jit_compile))
     evaluation_step_at = _for_each_choice(
         task,
-        lambda: EvaluationStep(task.evaluation_sums, strategy, jit_compile, task.initial_memory),
+        lambda: EvaluationStep(
+            task.evaluation_sums, strategy, jit_compile, task.initial_memory, run.parts_at_once
+        ),
     )
 
     def evaluate(step: int) -> tuple[dict, list]:
@@ -251,30 +269,6 @@ def train() -> int:
         )
         print(reports.console_summary(workdir))
     return command_line.DONE
-
-
-def _is_extended(workdir: Path, before: dict, asked: dict, training: TrainingSettings) -> bool:
-    """Whether the run in the folder is now asked for more steps.
-
-    Args:
-        before: what it was made of; completed by what is newer than it.
-
-    Raises:
-        SettingsError: something that changes the result differs.
-    """
-    if "jit_compile" not in before:
-        raise SettingsError(
-            f"{workdir / workdirs.SETTINGS} does not say how the run was compiled, so it is none "
-            f"to continue; start a new one from its weights with --init_checkpoint={workdir}"
-        )
-    # A setting that is newer than the run has its default.
-    before["model"] = ModelSettings.from_json(before["model"]).to_json()
-    extended = before["training"] != asked["training"] and training.extends(
-        TrainingSettings.from_json(before["training"])
-    )
-    before |= {"training": asked["training"]} if extended else {}
-    workdirs.check_same(workdir, {name: before.get(name) for name in asked}, asked)
-    return extended
 
 
 def _for_each_choice(task: Task, make: Callable) -> Callable:

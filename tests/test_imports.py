@@ -19,10 +19,21 @@ MAY_IMPORT = {
     "sparse_mixer_tf.metrics": set(),
     "sparse_mixer_tf.optimizers": set(),
     "sparse_mixer_tf.output_folder": {"sparse_mixer_tf.settings"},
+    "sparse_mixer_tf.continuation": {
+        "sparse_mixer_tf.settings",
+        "sparse_mixer_tf.training.workdir",
+    },
+    "sparse_mixer_tf.trial": {"sparse_mixer_tf.stopwatch"},
+    "sparse_mixer_tf.mixing_choice": {
+        "sparse_mixer_tf.architecture",
+        "sparse_mixer_tf.models",
+        "sparse_mixer_tf.settings",
+        "sparse_mixer_tf.trial",
+    },
     "sparse_mixer_tf.precision": {
         "sparse_mixer_tf.layers",
         "sparse_mixer_tf.settings",
-        "sparse_mixer_tf.stopwatch",
+        "sparse_mixer_tf.trial",
     },
     "sparse_mixer_tf.presets": {"sparse_mixer_tf.architecture"},
     "sparse_mixer_tf.stopwatch": set(),
@@ -35,6 +46,7 @@ MAY_IMPORT = {
     "sparse_mixer_tf.layers": set(),
     "sparse_mixer_tf.models": {"sparse_mixer_tf.layers", "sparse_mixer_tf.architecture"},
     "sparse_mixer_tf.training": {
+        "sparse_mixer_tf.layers.device",
         "sparse_mixer_tf.layers.varying_shapes",
         "sparse_mixer_tf.settings",
         "sparse_mixer_tf.metrics",

@@ -64,7 +64,7 @@ def test_a_sublayer_computes_in_the_precision_that_is_timed(monkeypatch, name, a
         tf.GradientTape, "gradient", _counting(tf.GradientTape.gradient, differentiated)
     )
     model = ModelSettings(architecture="sf", d_model=8, d_ff=16, activation=activation)
-    assert measure(name, model, repeats=1) > 0
+    assert measure(name, model) > 0
     assert computed == [{FLOAT32: "float32", BFLOAT16: "bfloat16"}[name]]
     # The input, LayerNorm's two weights, and two for each dense layer.
     assert differentiated == [3 + 2 * (3 if activation == "gated_gelu" else 2)]

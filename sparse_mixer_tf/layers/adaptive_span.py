@@ -79,8 +79,7 @@ class AdaptiveSpan(keras.layers.Layer):
             mask = skew(ops.broadcast_to(mask, (self.num_heads, rows, span)))
         for _ in range(len(probabilities.shape) - 4):
             mask = mask[:, None]
-        masked = probabilities * mask
-        return masked / (ops.sum(masked, axis=-1, keepdims=True) + 1e-8)
+        return renormalized(probabilities, mask[None])
 
     def needed_span(self) -> int:
         """Slots that the weights of now can see, see the function of this name."""
@@ -98,6 +97,32 @@ class AdaptiveSpan(keras.layers.Layer):
             "initial_span": self.initial_span,
             "loss_factor": self.loss_factor,
         }
+
+
+@ops.custom_gradient
+def renormalized(probabilities, mask):
+    """Probabilities times a mask, divided by their sum over the last axis.
+
+    Args:
+        probabilities: float32 [batch, heads, ..., slots].
+        mask: float32, with as many axes, of the same sizes or 1.
+
+    Returns:
+        float32 [batch, heads, ..., slots].
+    """
+    masked = probabilities * mask
+    factor = 1 / (ops.sum(masked, axis=-1, keepdims=True) + 1e-8)
+    y = masked * factor
+
+    def gradient(*arguments, upstream=None):
+        # By hand it takes half the passes over what is the largest array of all.
+        dy = arguments[0] if upstream is None else upstream
+        d_masked = (dy - ops.sum(dy * y, axis=-1, keepdims=True)) * factor
+        repeated = [axis for axis, size in enumerate(mask.shape) if size == 1]
+        d_mask = ops.sum(d_masked * probabilities, axis=repeated, keepdims=True)
+        return d_masked * mask, d_mask
+
+    return y, gradient
 
 
 def span_mask(reach, attn_span: int, ramp: int, slots: int):

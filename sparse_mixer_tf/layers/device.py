@@ -1,6 +1,7 @@
 """The kind of device that layers are made for, where the faster way depends on it."""
 
 import contextlib
+import os
 import threading
 
 import keras
@@ -27,3 +28,8 @@ def device_kind() -> str:
     """`cpu`, `gpu` or `tpu`: of the surrounding `made_for` block, else what Keras computes on."""
     kind = getattr(_active, "kind", None)
     return kind or keras.distribution.list_devices()[0].split(":")[0]
+
+
+def cores() -> int:
+    """Cores of the CPU that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -59,13 +59,9 @@ def largest(x, count: int):
 
     Of equal elements the first ones are.
     """
-    x = ops.stop_gradient(x)
-    threshold = ops.top_k(x, count)[0][..., -1:]
-    above = x > threshold
-    equal = ops.cast(x == threshold, "int32")
-    room = count - ops.sum(ops.cast(above, "int32"), axis=-1, keepdims=True)
-    first = ops.cumsum(equal, axis=-1) <= room
-    return ops.logical_or(above, ops.logical_and(equal > 0, first))
+    _, places = ops.top_k(ops.stop_gradient(x), count)
+    every = ops.arange(x.shape[-1], dtype=places.dtype)
+    return ops.any(places[..., None] == every, axis=-2)
 
 
 def skip_second_at_random(weights, key):

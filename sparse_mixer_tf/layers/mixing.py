@@ -55,7 +55,7 @@ class Mixing(keras.layers.Layer):
 
         Measured on 2 CPU cores in float32, forward and backward, 4,096 tokens, FFT / matmul, graph
         (`benchmarks/mixing.py`; XLA puts the borders at the same sizes). GPUs were not measured and
-        are taken for CPUs: choose by hand there.
+        are taken for CPUs here; the trainer measures its own before it builds a model.
 
         | size | Fourier, Hartley | circulant | Toeplitz |
         |---|---|---|---|

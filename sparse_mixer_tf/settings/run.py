@@ -20,6 +20,12 @@ class RunSettings(Checked):
     )
     tpu: str | None = setting(None, "The TPU: local on a TPU VM, its name, or grpc://address.")
     virtual_devices: int = setting(0, "Split the CPU into this many devices.", least=0)
+    parts_at_once: int = setting(
+        1,
+        "CPU: parts of a replica's batch that are computed at once, each on its share of the "
+        "cores; with as many parts as cores, none waits for the others within an operation.",
+        least=1,
+    )
     expert_parallel: int = setting(
         1,
         "Replicas that share out the experts, each of which is on one of them; all replicas, or 1 "

@@ -1,10 +1,11 @@
-"""Gradients of one replica's batch, computed whole or micro-batch by micro-batch."""
+"""Gradients of one replica's batch: whole, micro-batch by micro-batch, or parts of it at once."""
 
 from typing import Protocol
 
 import tensorflow as tf
 
 from sparse_mixer_tf.layers.varying_shapes import varying_shapes
+from sparse_mixer_tf.training import parts
 
 
 class Objective(Protocol):
@@ -37,7 +38,8 @@ class Gradients:
         variables: the trainable keras variables.
         replicas: over which the caller adds up what is returned.
         parts: micro-batches that the batch is cut into.
-        seed: decides dropout, together with step, replica and micro-batch.
+        at_once: parts of a micro-batch that do not wait for one another.
+        seed: decides dropout, together with step, replica and part.
         static_shapes: whether a compiler wants to know every shape beforehand.
         unrolled: write micro-batches out instead of looping over them. Collectives in loops of
             several replicas wait for one another forever.
@@ -49,20 +51,22 @@ class Gradients:
         variables: list,
         replicas: int,
         parts: int,
+        at_once: int,
         seed: int,
         static_shapes: bool = True,
         unrolled: bool = False,
     ):
         self.objective, self.variables = objective, variables
-        self.replicas, self.parts, self.seed = replicas, parts, seed
-        self.static_shapes = static_shapes
-        self._add_up = self._one_by_one if unrolled else self._accumulated
+        self.replicas, self.seed = replicas, seed
+        self.parts, self.at_once = parts, at_once
+        self.static_shapes, self.unrolled = static_shapes, unrolled
 
     def __call__(self, batch: dict, normalizers: dict, step, replica) -> tuple:
-        share = 1.0 / (self.parts * self.replicas)
+        all_parts = self.parts * self.at_once
+        share = 1.0 / (all_parts * self.replicas)
 
         def of_part(part_batch, part):
-            stream = replica * tf.constant(self.parts, tf.uint32) + tf.cast(part, tf.uint32)
+            stream = replica * tf.constant(all_parts, tf.uint32) + tf.cast(part, tf.uint32)
             # An odd constant, so that streams stay apart whatever the seed.
             word = tf.constant(self.seed % 2**32, tf.uint32) + stream * tf.constant(
                 0x9E3779B9, tf.uint32
@@ -78,56 +82,12 @@ class Gradients:
             ]
             return (dense, {"loss": loss} | metrics), memory
 
-        of_batch = of_part if self.parts == 1 else self._add_up(of_part)
+        of_batch = of_part
+        if self.at_once > 1:
+            of_batch = parts.at_once(of_batch, self.at_once)
+        if self.parts > 1:
+            in_turn = parts.one_by_one if self.unrolled else parts.in_a_loop
+            of_batch = in_turn(of_batch, self.parts)
         with varying_shapes(not self.static_shapes):
             (gradients, metrics), memory = of_batch(batch, 0)
         return gradients, metrics, memory[0] if memory else None, tf.linalg.global_norm(gradients)
-
-    def _accumulated(self, of_part):
-        """`of_part` over a whole batch: micro-batches in a loop that holds one at a time."""
-        of_part = tf.function(of_part, autograph=False)
-
-        def of_batch(batch, _):
-            parts = self._cut(batch)
-
-            def added(index, total, memory):
-                rows = {name: tf.gather(x, index) for name, x in parts.items()}
-                sums, new = of_part(rows, index)
-                if total is not None:
-                    sums = tf.nest.map_structure(tf.add, total, sums)
-                memory = [
-                    tf.tensor_scatter_nd_update(whole, [[index]], part[None])
-                    for whole, part in zip(memory, new, strict=True)
-                ]
-                return index + 1, sums, memory
-
-            carried = [parts["memory"]] if "memory" in parts else []
-            _, total, memory = tf.while_loop(
-                lambda index, *_: index < self.parts, added, added(tf.constant(0), None, carried)
-            )
-            return total, [tf.reshape(whole, batch["memory"].shape) for whole in memory]
-
-        return of_batch
-
-    def _one_by_one(self, of_part):
-        """The same without a loop; each micro-batch waits for the one before."""
-
-        def of_batch(batch, _):
-            parts, total, memory = self._cut(batch), None, []
-            for index in range(self.parts):
-                waits = [] if total is None else tf.nest.flatten(total)
-                with tf.control_dependencies(waits):
-                    rows = {name: tf.identity(x[index]) for name, x in parts.items()}
-                sums, new = of_part(rows, index)
-                total = sums if total is None else tf.nest.map_structure(tf.add, total, sums)
-                memory.append(new)
-            carried = [tf.concat(rows, axis=0) for rows in zip(*memory, strict=True)]
-            return total, carried
-
-        return of_batch
-
-    def _cut(self, batch: dict) -> dict:
-        return {
-            name: tf.reshape(x, [self.parts, x.shape[0] // self.parts, *x.shape[1:]])
-            for name, x in batch.items()
-        }

@@ -5,10 +5,10 @@ that cutting it over replicas and micro-batches changes nothing. Gradients are s
 once, clipped by their global norm after that, and applied, unless a number is no number. Keras's
 own `fit` does none of these right under `tf.distribute`.
 
-Two things know where the batch is cut. Dropout masks are of a replica and a micro-batch, so they
-repeat for the same number of these. Tokens are routed in groups of at most `--max_group_size`: the
-numbers are the same for every cut when that divides the tokens of a micro-batch, whose groups are
-then those of the whole batch.
+Two things know where the batch is cut. Dropout masks are of a replica and a part, so they repeat
+for the same number of these. Tokens are routed in groups of at most `--max_group_size`: the
+numbers are the same for every cut when that divides the tokens of a part, whose groups are then
+those of the whole batch.
 """
 
 from collections.abc import Callable
@@ -21,6 +21,7 @@ from sparse_mixer_tf.training.expert_parallel import ExpertExchange
 from sparse_mixer_tf.training.gradients import Gradients, Objective
 from sparse_mixer_tf.training.health import judge, new_history, remember
 from sparse_mixer_tf.training.memory import CarriedMemory, carried_memory, with_memory
+from sparse_mixer_tf.training.parts import at_once
 
 
 class TrainStep:
@@ -35,8 +36,9 @@ class TrainStep:
         variables: the trainable keras variables.
         optimizer: a built keras optimizer.
         strategy: where the variables live.
-        seed: decides dropout, together with step, replica and micro-batch.
+        seed: decides dropout, together with step, replica and part.
         gradient_accumulation_steps: micro-batches that each replica's batch is cut into.
+        parts_at_once: parts of each of them that are computed at once, see `share_out_cores`.
         max_gradient_norm: clip to this global norm, or None.
         jit_compile: compile with XLA. With one replica the optimizer's update is always compiled.
         memory: what the objective carries from step to step, if anything.
@@ -57,6 +59,7 @@ class TrainStep:
         strategy: tf.distribute.Strategy,
         seed: int = 0,
         gradient_accumulation_steps: int = 1,
+        parts_at_once: int = 1,
         max_gradient_norm: float | None = None,
         jit_compile: bool = False,
         memory: CarriedMemory | None = None,
@@ -79,6 +82,7 @@ class TrainStep:
             variables,
             self.replicas,
             gradient_accumulation_steps,
+            parts_at_once,
             seed,
             static_shapes=is_compiled,
             unrolled=exchange is not None,
@@ -209,6 +213,7 @@ class EvaluationStep:
         sums_of: the task's `batch -> dict of sums`, without dropout; `(sums, memory)` if a memory
             is carried from batch to batch.
         initial_memory: see `carried_memory`.
+        parts_at_once: parts of a replica's batch that are computed at once.
 
     Attributes:
         of_replica: the function `(batch, memory) -> (sums, memory)` of one replica.
@@ -220,14 +225,21 @@ class EvaluationStep:
         strategy: tf.distribute.Strategy,
         jit_compile: bool = False,
         initial_memory: Callable | None = None,
+        parts_at_once: int = 1,
     ):
         self.strategy, self._initial_memory = strategy, initial_memory
         self.begin()
 
+        def of_part(batch, _):
+            sums = sums_of(batch)
+            return (sums, []) if "memory" not in batch else (sums[0], [sums[1]])
+
+        of_batch = of_part if parts_at_once == 1 else at_once(of_part, parts_at_once)
+
         def of_replica(batch, memory):
             with varying_shapes(not (jit_compile or _is_compiled(strategy))):
-                sums = sums_of(with_memory(batch, memory))
-            return (sums, None) if memory is None else sums
+                sums, memory = of_batch(with_memory(batch, memory), 0)
+            return sums, memory[0] if memory else None
 
         self.of_replica = tf.function(of_replica, jit_compile=jit_compile, autograph=False)
 

@@ -26,6 +26,7 @@ FLAGS = (
 CUTS = {
     "four_replicas": (("--virtual_devices=4",), 1),
     "replicas_and_accumulation": (("--virtual_devices=2", "--gradient_accumulation_steps=2"), 1),
+    "parts_at_once": (("--parts_at_once=2", "--gradient_accumulation_steps=2"), 1),
     "two_workers": (("--gradient_accumulation_steps=2",), 2),
     "four_workers": ((), 4),
     "experts_on_four_replicas": (("--virtual_devices=4", "--expert_parallel=4"), 1),

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from sparse_mixer_tf.layers import AdaptiveSpan, needed_span
-from sparse_mixer_tf.layers.adaptive_span import span_mask
+from sparse_mixer_tf.layers.adaptive_span import renormalized, span_mask
 from sparse_mixer_tf.training.strategy import mirrored
 
 
@@ -112,3 +112,24 @@ def test_what_makes_no_sense_is_refused():
         AdaptiveSpan(2, 10, initial_span=1.5)
     with pytest.raises(ValueError, match="ramp=0 is too short"):
         AdaptiveSpan(2, 10, ramp=0)
+
+
+@pytest.mark.parametrize("mask_shape", [(1, 2, 1, 5), (1, 2, 1, 3, 5), (1, 1, 1, 5)])
+def test_the_gradient_of_renormalizing_is_that_of_its_formula(mask_shape):
+    rng = np.random.default_rng(0)
+    shape = (4, 2, 6, 3, 5) if len(mask_shape) == 5 else (4, 2, 3, 5)
+    p, mask, upstream = (
+        tf.constant(rng.random(size, "float32")) for size in (shape, mask_shape, shape)
+    )
+
+    def plain(p, mask):
+        return p * mask / (tf.reduce_sum(p * mask, axis=-1, keepdims=True) + 1e-8)
+
+    found = []
+    for function in (renormalized, plain):
+        with tf.GradientTape() as tape:
+            tape.watch([p, mask])
+            y = function(p, mask)
+        found.append([y, *tape.gradient(y, [p, mask], upstream)])
+    for ours, expected in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=2e-5, atol=1e-6)

@@ -160,6 +160,11 @@ def test_a_workdir_of_another_run_is_refused_with_the_difference(programs, finis
             ["--train_batch_size=9", "--virtual_devices=2"],
             "--train_batch_size=9 is not divisible by 2 replicas; use 8 or 10",
         ),
+        (
+            ["--train_batch_size=9", "--parts_at_once=2"],
+            "--train_batch_size=9 is not divisible by 1 replicas x 2 parts; use 8 or 10",
+        ),
+        (["--parts_at_once=2", "--jit_compile=true"], "does not fit --jit_compile=true"),
         (["--d_model=ten"], "--d_model=ten"),
         (["--dataset=no_such_file.txt"], "no_such_file.txt"),
         (["--flagfile=no_such.flags"], "error: Unable to open flagfile"),

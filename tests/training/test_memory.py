@@ -105,6 +105,7 @@ def _mirrored():
 CUTS = [
     (_one_device, {}),
     (_one_device, {"gradient_accumulation_steps": 4}),
+    (_one_device, {"parts_at_once": 2, "gradient_accumulation_steps": 2}),
     (_one_device, {"jit_compile": True, "gradient_accumulation_steps": 2}),
     (_mirrored, {}),
     (_mirrored, {"jit_compile": True, "gradient_accumulation_steps": 2}),
@@ -156,12 +157,18 @@ def test_measuring_leaves_the_memory_alone():
     np.testing.assert_array_equal(run.memory.numpy(), before)
 
 
+@pytest.mark.parametrize("parts_at_once", [1, 2])
 @pytest.mark.parametrize("strategy", [_one_device, _mirrored])
-def test_an_evaluation_carries_from_batch_to_batch_and_begins_with_zeros(strategy):
+def test_an_evaluation_carries_from_batch_to_batch_and_begins_with_zeros(strategy, parts_at_once):
     strategy = strategy()
     with strategy.scope():
         objective = LeakySum()
-    step = EvaluationStep(objective.sums, strategy, initial_memory=objective.initial_memory)
+    step = EvaluationStep(
+        objective.sums,
+        strategy,
+        initial_memory=objective.initial_memory,
+        parts_at_once=parts_at_once,
+    )
     batches = [_distributed(strategy, batch) for batch in _batches(4)]
     expected = sum(_by_hand(steps).sum() for steps in range(1, 5))
     for _ in range(2):

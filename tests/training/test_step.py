@@ -80,6 +80,9 @@ def _mirrored():
         (_one_device, {"gradient_accumulation_steps": 4}),
         (_one_device, {"jit_compile": True}),
         (_one_device, {"jit_compile": True, "gradient_accumulation_steps": 2}),
+        (_one_device, {"parts_at_once": 4}),
+        (_one_device, {"parts_at_once": 2, "gradient_accumulation_steps": 2}),
+        (_mirrored, {"parts_at_once": 2}),
         (_mirrored, {}),
         (_mirrored, {"jit_compile": True}),
         (_mirrored, {"gradient_accumulation_steps": 2}),
@@ -121,6 +124,9 @@ def test_keys_differ_between_steps_parts_replicas_and_seeds():
     ]
     assert len(set(seen)) == 4
     assert keys(_one_device(), gradient_accumulation_steps=2) == keys(_mirrored())
+    assert keys(_one_device(), parts_at_once=2) == keys(_mirrored())
+    both = {"parts_at_once": 2, "gradient_accumulation_steps": 2}
+    assert keys(_one_device(), **both) == keys(_one_device(), gradient_accumulation_steps=4)
     assert keys(_one_device(), seed=5) == keys(_one_device(), seed=5)
 
 
@@ -188,6 +194,7 @@ def _call(step, batch, index):
     [
         (_one_device, {}),
         (_one_device, {"jit_compile": True, "max_gradient_norm": 1.0}),
+        (_one_device, {"parts_at_once": 2}),
         (_mirrored, {"max_gradient_norm": 1.0}),
         (_mirrored, {"gradient_accumulation_steps": 2}),
     ],

@@ -1,7 +1,7 @@
 """How fast and how well a Brainformer learns to write, beside the published code.
 
     python -m benchmarks.char_lm [--parts_at_once 2] [--jit] [--peers]   training tokens per second
-    python -m benchmarks.char_lm --curve [--text FILE]   held-out bits per character, 700 steps
+    python -m benchmarks.char_lm --curve [--text FILE] [--optimizer adam]   bits per character
 
 The published code's figures stand in `ORIGINAL`: PyTorch 2.13 on two idle CPU cores of another
 machine. With --peers its arithmetic runs on this one: a process for each of a few rounds, ours and
@@ -51,6 +51,8 @@ ORIGINAL = {
     Configuration(256, 8, 512, 1024, 8, False): 1_706,
     Configuration(256, 8, 512, 1024, 8, True): 5_025,
 }
+# The published code's, and that of configs/brainformer_quickstart.flags.
+RATES = {"adagrad": 0.07, "adam": 2e-3}
 CURVE = Configuration(128, 4, 128, 256, 16, False)
 # Bits per character that it was seen to reach on held-out text after 100, 200, … steps.
 ORIGINAL_CURVE = (3.295, 2.662, 2.861, 2.519, 2.482, 2.452, 2.470)
@@ -67,6 +69,7 @@ class Run:
         jit: bool,
         dropout_rate: float = 0.0,
         parts_at_once: int = 1,
+        optimizer: str = "adagrad",
     ):
         keras.utils.set_random_seed(1)
         model = ModelSettings(
@@ -107,9 +110,8 @@ class Run:
         self.task = TASKS["causal_lm"](model, training, data)
         self.task.open_data()
         self.task.build()
-        optimizer = make_optimizer(
-            "adagrad", WarmupDecay(0.07, 0, 10**6, "constant"), max_tensor_norm=0.03
-        )
+        rate = WarmupDecay(RATES[optimizer], 0, 10**6, "constant")
+        optimizer = make_optimizer(optimizer, rate, max_tensor_norm=0.03)
         optimizer.build(self.task.model.trainable_variables)
         self.task.static_choices(0)
         strategy = tf.distribute.get_strategy()
@@ -200,7 +202,9 @@ def _peer_times(sizes: Configuration, text: Path, options: argparse.Namespace) -
 
 
 def curve(text: Path, options: argparse.Namespace) -> None:
-    run = Run(CURVE, text, options.jit, options.dropout_rate, options.parts_at_once)
+    run = Run(
+        CURVE, text, options.jit, options.dropout_rate, options.parts_at_once, options.optimizer
+    )
     print(f"{'steps':>5} {'training':>8} {'held out':>8} {'original':>8}")
     for number, original in enumerate(ORIGINAL_CURVE, 1):
         losses = [run.train() for _ in range(100)]
@@ -219,6 +223,7 @@ def main() -> None:
     parser.add_argument("--jit", action="store_true", help="compile with XLA")
     parser.add_argument("--peers", action="store_true", help="the published arithmetic, too")
     parser.add_argument("--parts_at_once", type=int, default=1, help="see the trainer's flag")
+    parser.add_argument("--optimizer", choices=RATES, default="adagrad", help="of the curve")
     parser.add_argument("--repeats", type=int, default=9, help="steps of a round")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()

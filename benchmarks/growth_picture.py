@@ -48,10 +48,10 @@ def draw(drawn: Sequence[Curves], path: str) -> None:
                 axis.plot(curves.values, through, "--", color=colour, lw=1)
             axis.set(xscale="log", yscale="log", title=what)
             axis.set_xlabel(growth)
-            axis.set_xticks(curves.values)
+            axis.set_xticks(curves.values, [f"{value:,}" for value in curves.values])
             axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.yaxis.set_major_formatter(EngFormatter(sep=""))
             for scale in (axis.xaxis, axis.yaxis):
-                scale.set_major_formatter(EngFormatter(sep=""))
                 scale.set_minor_locator(NullLocator())
             axis.spines[["top", "right"]].set_visible(False)
     points = [Line2D([], [], marker="o", color=colour, label=n) for n, colour in colours.items()]

@@ -191,16 +191,27 @@ class Adagrad:
             rate = self.rate * (self.clip / (norm + 1e-10) if norm > self.clip else 1.0)
             total.addcmul_(gradient, gradient)
             parameter.addcdiv_(gradient, total.sqrt().add_(1e-10), value=-rate)
-            parameter.grad = None
 
 
 def training_of(
-    model: Brainformer, text: bytes, batch_size: int, block_size: int, span_loss: float
+    model: Brainformer,
+    text: bytes,
+    batch_size: int,
+    block_size: int,
+    span_loss: float,
+    adam_rate: float | None = None,
 ) -> Callable[[], float]:
-    """The published training step on the bytes of a text, read in contiguous rows."""
+    """The published training step on the bytes of a text, read in contiguous rows.
+
+    Args:
+        adam_rate: trains with Adam at this rate; with the published Adagrad where None.
+    """
     ids = torch.from_numpy(np.frombuffer(text, np.uint8).astype(np.int64))
     ids = ids[: len(ids) // batch_size * batch_size].view(batch_size, -1)
-    optimizer = Adagrad(model.parameters(), rate=0.07, clip=0.03)
+    if adam_rate is None:
+        optimizer = Adagrad(model.parameters(), rate=0.07, clip=0.03)
+    else:
+        optimizer = torch.optim.Adam(model.parameters(), adam_rate, eps=1e-6)
     memory, position = model.initial_memory(batch_size), 0
 
     def train() -> float:
@@ -211,6 +222,7 @@ def training_of(
         position += block_size
         logits, memory = model(block[:, :-1], memory)
         loss = functional.cross_entropy(logits.flatten(0, 1), block[:, 1:].flatten())
+        model.zero_grad()
         (loss + model.span_loss(span_loss)).backward()
         optimizer.step()
         with torch.no_grad():

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from sparse_mixer_tf.architecture import parse
 from sparse_mixer_tf.models.backbone import MIXING
 from sparse_mixer_tf.settings import ModelSettings
-from sparse_mixer_tf.trial import seconds_of
+from sparse_mixer_tf.trial import TOKENS, fastest, seconds_of
 
 WAYS = ("fft", "matmul")
-_TOKENS = 4096
+# Linear mixing knows one.
+TWO_WAYS = "rhct"
 
 
 def in_known_mixing(
@@ -32,25 +33,22 @@ def in_known_mixing(
         total: adds up a number over all workers, so that all choose alike.
         say: is told the times.
     """
-    letters = [letter for letter in parse(model.architecture).letters if letter in MIXING]
-    # Linear mixing knows one way.
-    letters = [letter for letter in letters if letter != "l"]
+    letters = [letter for letter in parse(model.architecture).letters if letter in TWO_WAYS]
     if model.mixing_implementation != "auto" or device != "gpu" or not letters:
         return model
-    seconds = [
-        total(sum(measure(letter, way, model.d_model, seq, precision) for letter in letters))
-        for way in WAYS
-    ]
-    fastest = min(zip(seconds, WAYS, strict=True))[1]
-    by_fft, by_matmul = (1e3 * value for value in seconds)
+
+    def seconds(way: str) -> float:
+        return sum(measure(letter, way, model.d_model, seq, precision) for letter in letters)
+
+    way, (by_fft, by_matmul) = fastest(WAYS, seconds, total)
     say(
         f"--mixing_implementation=auto: mixing takes {by_fft:.3g} ms by FFT, {by_matmul:.3g} by "
-        f"matrix products, so {fastest}"
+        f"matrix products, so {way}"
     )
-    return dataclasses.replace(model, mixing_implementation=fastest)
+    return dataclasses.replace(model, mixing_implementation=way)
 
 
 def measure(letter: str, way: str, d_model: int, seq: int, precision: str) -> float:
     """Seconds of a forward and backward pass through one mixing layer."""
     layer = MIXING[letter](implementation=way, dtype=precision, name="mixing")
-    return seconds_of(layer, (max(1, _TOKENS // seq), seq, d_model))
+    return seconds_of(layer, (max(1, TOKENS // seq), seq, d_model))

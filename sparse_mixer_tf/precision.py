@@ -5,10 +5,9 @@ from collections.abc import Callable
 
 from sparse_mixer_tf.layers import FeedForward, Sublayer
 from sparse_mixer_tf.settings import ModelSettings, TrainingSettings
-from sparse_mixer_tf.trial import seconds_of
+from sparse_mixer_tf.trial import TOKENS, fastest, seconds_of
 
 FLOAT32, BFLOAT16 = "float32", "mixed_bfloat16"
-_TOKENS = 4096
 
 
 def in_known_precision(
@@ -37,19 +36,18 @@ def fastest_precision(model: ModelSettings, total: Callable = float, say: Callab
         total: adds up a number over all workers, so that all choose alike.
         say: is told the times.
     """
-    precisions = (FLOAT32, BFLOAT16)
-    seconds = [total(measure(precision, model)) for precision in precisions]
-    fastest = min(zip(seconds, precisions, strict=True))[1]
-    plain, half = (1e3 * value for value in seconds)
+    precision, (plain, half) = fastest(
+        (FLOAT32, BFLOAT16), lambda precision: measure(precision, model), total
+    )
     say(
         f"--precision=auto: a feed-forward sublayer takes {plain:.3g} ms in float32, {half:.3g} in "
-        f"bfloat16, so {fastest}"
+        f"bfloat16, so {precision}"
     )
-    return fastest
+    return precision
 
 
 def measure(precision: str, model: ModelSettings) -> float:
     """Seconds of a forward and backward pass through one sublayer."""
     inner = FeedForward(model.d_ff, 0.0, model.activation, dtype=precision, name="feed_forward")
     sublayer = Sublayer(inner, model.norm, dtype=precision, name="sublayer")
-    return seconds_of(sublayer, (1, _TOKENS, model.d_model))
+    return seconds_of(sublayer, (1, TOKENS, model.d_model))

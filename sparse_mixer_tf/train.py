@@ -41,6 +41,7 @@ from sparse_mixer_tf.training.saver import Saver
 from sparse_mixer_tf.training.step import EvaluationStep, TrainStep
 from sparse_mixer_tf.training.strategy import make_strategy
 from sparse_mixer_tf.training.watch import TrainingStopped, Watch
+from sparse_mixer_tf.trial import fastest
 
 # What --help shows besides the program's own flags.
 flags.adopt_module_key_flags(pipelines.flags)
@@ -202,21 +203,22 @@ def train() -> int:
             exchange=exchange,
         )
 
+    # What exchanges tokens, or computes parts at once, XLA does not compile outside of a TPU.
+    can_compile = not exchange and run.parts_at_once == 1
     if before is None:
         now["places"] = {name: getattr(data_settings, name) for name in workdirs.PLACES}
         now["jit_compile"] = training.jit_compile == "true"
-        # A TPU's programs are compiled whatever is asked for; those that exchange tokens elsewhere,
-        # and parts that are computed at once, never.
-        is_one_part = run.parts_at_once == 1
-        if training.jit_compile == "auto" and not on_tpu and not exchange and is_one_part:
+        # A TPU's programs are compiled whatever is asked for.
+        if training.jit_compile == "auto" and can_compile and not on_tpu:
             task.static_choices(start["step"])
             first = next(iter(batches(start["step"])))
-            seconds = [agreement.total(make_step(jit).measure(first)) for jit in (False, True)]
-            plain, compiled = (1e3 * total / cluster.size for total in seconds)
+            now["jit_compile"], times = fastest(
+                (False, True), lambda jit: make_step(jit).measure(first), agreement.total
+            )
+            plain, compiled = (time / cluster.size for time in times)
             say(f"--jit_compile=auto: graph {plain:,.0f} ms, XLA {compiled:,.0f} ms a step")
-            now["jit_compile"] = compiled < plain
     facts = before or now
-    jit_compile = facts["jit_compile"] and not exchange and run.parts_at_once == 1
+    jit_compile = facts["jit_compile"] and can_compile
     if cluster.is_chief and (before is None or extended):
         workdirs.write_settings(workdir, facts, package_flags.given())
         (workdir / task.vocabulary_file).parent.mkdir(exist_ok=True)

@@ -59,7 +59,7 @@ def _written_out(of_part: Callable, count: int, in_turn: bool) -> Callable:
     def of_batch(batch, number):
         parts, total, memory = cut(batch, count), None, []
         for index in range(count):
-            waits_for = tf.nest.flatten(total) if in_turn and memory else []
+            waits_for = [] if total is None or not in_turn else tf.nest.flatten(total)
             with tf.control_dependencies(waits_for):
                 rows = {name: tf.identity(x[index]) for name, x in parts.items()}
             sums, new = of_part(rows, number * count + index)

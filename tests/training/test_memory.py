@@ -163,8 +163,14 @@ def test_an_evaluation_carries_from_batch_to_batch_and_begins_with_zeros(strateg
     strategy = strategy()
     with strategy.scope():
         objective = LeakySum()
+    rows = set()
+
+    def sums(batch):
+        rows.update(array.shape[0] for array in batch.values())
+        return objective.sums(batch)
+
     step = EvaluationStep(
-        objective.sums,
+        sums,
         strategy,
         initial_memory=objective.initial_memory,
         parts_at_once=parts_at_once,
@@ -173,6 +179,7 @@ def test_an_evaluation_carries_from_batch_to_batch_and_begins_with_zeros(strateg
     expected = sum(_by_hand(steps).sum() for steps in range(1, 5))
     for _ in range(2):
         assert evaluation_sums(batches, step)["sum"] == pytest.approx(expected, rel=1e-4)
+    assert rows == {BATCH // strategy.num_replicas_in_sync // parts_at_once}
 
 
 def test_a_task_may_carry_nothing():

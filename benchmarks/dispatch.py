@@ -40,12 +40,11 @@ def measure(num_experts: int, jit: bool, repeats: int) -> dict[str, float]:
     for name, settings in WAYS.items():
         layer = MixtureOfExperts(D_FF, {"num_experts": num_experts, **settings})
         runs[name] = steps.forward_and_back(layer, tokens, jit)
-    if num_experts <= 16:
-        # As in models that weigh the answers of all experts afterwards.
-        all_tokens = ops.reshape(tokens, (1, TOKENS, D_MODEL))
-        runs["every expert on every token"] = of_experts(
-            ops.broadcast_to(all_tokens, (num_experts, TOKENS, D_MODEL))
-        )
+    # As in models that weigh the answers of all experts afterwards.
+    all_tokens = ops.reshape(tokens, (1, TOKENS, D_MODEL))
+    runs["every expert on every token"] = of_experts(
+        ops.broadcast_to(all_tokens, (num_experts, TOKENS, D_MODEL))
+    )
     return timing.medians(timing.in_turn(runs, repeats))
 
 

@@ -88,6 +88,26 @@ def test_attention_to_padding_is_nothing_to_real_tokens_and_harmless_to_padding(
     assert np.isfinite(y).all()
 
 
+def test_attention_drops_probabilities_and_scales_the_rest():
+    tokens, rate = 8, 0.25
+    layer = layers.SelfAttention(num_heads=1, dropout_rate=rate)
+    layer.build((None, None, tokens))
+    # No score differs from another, and what is mixed are the rows of the identity.
+    identity, zeros = np.eye(tokens), np.zeros((tokens, tokens))
+    for projection, kernel in zip(
+        (layer.query, layer.key, layer.value, layer.out),
+        (zeros, zeros, identity, identity),
+        strict=True,
+    ):
+        projection.set_weights([kernel, np.zeros(tokens)])
+    x = np.broadcast_to(identity, (40, tokens, tokens)).astype("float32")
+    np.testing.assert_allclose(layer(x), 1 / tokens, rtol=1e-6)
+    mixed = np.asarray(layer(x, training=True))
+    dropped = mixed == 0
+    np.testing.assert_allclose(mixed[~dropped], 1 / tokens / (1 - rate), rtol=1e-6)
+    assert abs(dropped.mean() - rate) < 0.04
+
+
 def test_attention_refuses_heads_that_do_not_divide_the_width():
     with pytest.raises(ValueError, match="d_model=6 is not divisible by num_heads=4"):
         layers.SelfAttention(4).build((None, 8, 6))

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from keras import ops
 
 from sparse_mixer_tf.layers import MixtureOfExperts, observe_routing
+from sparse_mixer_tf.layers.router import Router
 from sparse_mixer_tf.layers.router_losses import balance_loss
 from sparse_mixer_tf.layers.router_metrics import slot_metrics
 from sparse_mixer_tf.layers.routing import expert_capacity, experts_choose, tokens_choose
@@ -113,10 +114,12 @@ def test_padding_enters_no_loss_and_no_metric(router):
 
 
 @pytest.mark.parametrize("router", ["experts_choose", "tokens_choose"])
-def test_permuting_the_batch_permutes_the_output(router):
+@few
+@given(batch=st.integers(2, 6), seq=st.integers(3, 9), seed=st.integers(0, 99))
+def test_permuting_the_batch_permutes_the_output(router, batch, seq, seed):
     layer = layer_for(router, capacity_factor=0.5)
-    x = tokens_of(6, 5, 1)
-    order = np.random.default_rng(2).permutation(6)
+    x = tokens_of(batch, seq, seed)
+    order = np.random.default_rng(seed).permutation(batch)
     y = np.asarray(layer(x))
     assert (y == 0).all(-1).any(), "some token should be dropped, else the order hardly matters"
     np.testing.assert_allclose(layer(x[order]), y[order], rtol=1e-5, atol=1e-6)
@@ -154,11 +157,20 @@ def test_gather_equals_einsum_forward_and_backward(
         np.testing.assert_allclose(gathered, multiplied, rtol=1e-4, atol=1e-5)
 
 
-def test_balance_loss_is_one_for_uniform_top_one_routing():
-    tokens = np.arange(32) % 8
-    probabilities = np.full((2, 32, 8), 1 / 8, "float32")
-    probabilities[:, np.arange(32), tokens] += 1e-6
-    real = np.ones((2, 32), bool)
+@few
+@given(
+    groups=st.integers(1, 3),
+    experts=st.integers(2, 8),
+    tokens_per_expert=st.integers(1, 6),
+    pads=st.integers(0, 5),
+)
+def test_balance_loss_is_one_for_uniform_top_one_routing(groups, experts, tokens_per_expert, pads):
+    tokens = experts * tokens_per_expert
+    probabilities = np.full((groups, tokens + pads, experts), 1 / experts, "float32")
+    probabilities[:, np.arange(tokens), np.arange(tokens) % experts] += 1e-6
+    # Padding would all go to the first one.
+    probabilities[:, tokens:, 0] = 1
+    real = np.broadcast_to(np.arange(tokens + pads) < tokens, (groups, tokens + pads))
     np.testing.assert_allclose(balance_loss(probabilities, real, 1), 1, rtol=1e-5)
     np.testing.assert_allclose(balance_loss(probabilities, real, 2), 2, rtol=1e-5)
 
@@ -191,6 +203,17 @@ def test_an_uneven_number_of_tokens_is_padded_and_comes_back():
 def test_capacity_rounds_half_to_even_and_is_the_same_for_tensors(tokens, factor, expected):
     assert expert_capacity(tokens, 4, factor, 1) == expected
     assert int(expert_capacity(ops.convert_to_tensor(tokens), 4, factor, 1)) == expected
+
+
+def test_jitter_scales_what_the_router_sees_within_its_bounds_and_in_training_alone():
+    router = Router(5, jitter_noise=0.2, use_bias=False)
+    router.build((None, None, 5))
+    router.kernel.assign(np.eye(5))
+    x = 1 + np.random.default_rng(0).random((2, 50, 5), "float32")
+    np.testing.assert_allclose(router(x), x, rtol=1e-6)
+    factors, again = (np.asarray(router(x, training=True)) / x for _ in range(2))
+    assert 0.8 <= factors.min() < 0.82 and 1.18 < factors.max() <= 1.2 + 1e-6
+    assert (factors != again).mean() > 0.9
 
 
 def test_evaluation_has_a_capacity_factor_of_its_own():

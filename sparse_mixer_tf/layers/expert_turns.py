@@ -52,25 +52,18 @@ class Turns:
             kept: the second that it returned.
         """
         rows, own, before, hidden = kept
-        d_sorted = ops.take(d_outputs, self._choices.number, axis=0)
-        dy, members = self._apart(d_sorted), self._members(d_sorted.dtype)
+        dy = self._apart(ops.take(d_outputs, self._choices.number, axis=0))
         d_hidden = self._products_back(dy, own.kernel_out)
         d_before = self._layer.activation.backward(self._layer.dropped(d_hidden), before)
         d_before_rows = self._apart(d_before)
         d_rows = self._products_back(d_before_rows, own.kernel_in)
         d_weights = ExpertWeights(
             kernel_in=ops.stack(_transposed_products(rows, d_before_rows)),
-            bias_in=ops.matmul(members, d_before),
+            bias_in=ops.stack([ops.sum(part, axis=0) for part in d_before_rows]),
             kernel_out=ops.stack(_transposed_products(hidden, dy)),
-            bias_out=ops.matmul(members, d_sorted),
+            bias_out=ops.stack([ops.sum(part, axis=0) for part in dy]),
         )
         return self._by_number(d_rows), d_weights
-
-    def _members(self, dtype):
-        """Whether a choice is of an expert, [num_experts, choices], 1 or 0; columns are sorted."""
-        start, count = self._choices.start[:, None], self._choices.count[:, None]
-        place = ops.arange(ops.shape(self._choices.number)[0], dtype="int32")
-        return ops.cast(ops.logical_and(place >= start, place < start + count), dtype)
 
     def _apart(self, rows) -> list:
         """Of rows sorted by expert, those of each, [its rows, columns]."""

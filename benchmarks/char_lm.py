@@ -61,6 +61,8 @@ CURVE = Configuration(128, 4, 128, 256, 16, False)
 ORIGINAL_CURVE = (3.295, 2.662, 2.861, 2.519, 2.482, 2.452, 2.470)
 # For validation, and as much again for the test.
 HELD_OUT = 0.05
+# Steps until memory and threads have settled.
+WARMUP = 10
 _CORPUS_BYTES = 2_200_000
 
 
@@ -187,13 +189,13 @@ def _our_times(sizes: Configuration, text: Path, options: argparse.Namespace) ->
     """Milliseconds of training steps."""
     share_out_cores(options.parts_at_once)
     run = Run(sizes, text, options.jit, options.dropout_rate, options.parts_at_once)
-    return timing.in_turn({"ours": run.train}, options.repeats, warmup=3)["ours"]
+    return timing.in_turn({"ours": run.train}, options.repeats, warmup=WARMUP)["ours"]
 
 
 def _peer_times(sizes: Configuration, text: Path, options: argparse.Namespace) -> list[float]:
     """Those of the published arithmetic at these sizes, its experts and spans as they start."""
     train = _peer(sizes, text.read_bytes(), "adagrad")
-    return timing.in_turn({"peer": train}, options.repeats, warmup=3)["peer"]
+    return timing.in_turn({"peer": train}, options.repeats, warmup=WARMUP)["peer"]
 
 
 def _peer(sizes: Configuration, text: bytes, optimizer: str) -> Callable[[], float]:

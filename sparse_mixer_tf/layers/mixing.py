@@ -59,10 +59,10 @@ class Mixing(keras.layers.Layer):
 
         | size | Fourier, Hartley | circulant | Toeplitz |
         |---|---|---|---|
-        | 64 | 5.4 / 3.8 ms | 11 / 3.7 | 49 / 4.2 |
-        | 128 | 8.6 / 10 | 21 / 9.8 | 110 / 10 |
-        | 512 | 36 / 126 | 116 / 106 (XLA 80 / 110) | 611 / 107 |
-        | 1,024 | 92 / 481 | 315 / 397 | 1,518 / 396 |
+        | 64 | 2.4 / 2.6 ms | 4.8 / 2.5 | 22 / 2.7 |
+        | 128 | 3.9 / 7.3 | 9.9 / 5.9 | 48 / 5.9 |
+        | 512 | 20 / 89 | 56 / 69 (XLA 61 / 72) | 222 / 69 |
+        | 1,024 | 38 / 328 | 117 / 259 | 526 / 256 |
 
         A TPU is bound by what it moves, and its FFT moves more: by the TPU compiler's figures for
         v5e (`benchmarks/tpu_compile.py`, 512 x 768, bfloat16), Fourier mixing costs a training step

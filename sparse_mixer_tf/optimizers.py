@@ -81,7 +81,7 @@ class Adagrad(keras.optimizers.Optimizer):
         rate = ops.cast(learning_rate, variable.dtype)
         if self.max_tensor_norm is not None:
             # Row by row, as XLA adds up a whole array one number at a time.
-            rows = ops.reshape(gradient, (-1, variable.shape[-1] if variable.shape else 1))
+            rows = ops.reshape(gradient, (-1, math.prod(variable.shape[-1:])))
             norm = ops.norm(ops.norm(rows, axis=1))
             rate = rate * ops.minimum(1.0, self.max_tensor_norm / (norm + self.EPSILON))
         accumulator = self.accumulators[self._get_variable_index(variable)]

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from sparse_mixer_tf.optimizers import WarmupDecay, adamw, decay_factor, warmup_factor
+from sparse_mixer_tf.optimizers import Adagrad, WarmupDecay, adamw, decay_factor, warmup_factor
 
 
 def test_schedule_factors_equal_the_original_up_to_its_jump_at_the_end(shared):
@@ -76,3 +76,23 @@ def test_adamw_equals_the_paper_with_epsilon_after_the_bias_correction(decay_all
     np.testing.assert_allclose(
         bias.numpy(), _reference(start, gradients, 0.1, bias_decay), rtol=2e-5, atol=5e-6
     )
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (3, 4), (2, 3, 4)])
+def test_adagrad_lowers_the_rate_by_the_norm_of_the_whole_tensor(shape):
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=shape)
+    # The first is above the largest norm, the second below.
+    gradients = [rng.normal(size=shape) * scale for scale in (1.0, 1e-3)]
+    variable = keras.Variable(start)
+    optimizer = Adagrad(learning_rate=0.1, max_tensor_norm=0.05)
+    optimizer.build([variable])
+    value, accumulator, lowered = start, np.zeros(shape), []
+    for gradient in gradients:
+        optimizer.apply([keras.ops.convert_to_tensor(gradient, "float32")], [variable])
+        accumulator = accumulator + gradient**2
+        factor = min(1.0, 0.05 / np.sqrt((gradient**2).sum()))
+        lowered.append(factor < 1)
+        value = value - 0.1 * factor * gradient / np.sqrt(accumulator)
+        np.testing.assert_allclose(variable, value, rtol=1e-5, atol=1e-6)
+    assert lowered == [True, False]

@@ -58,16 +58,14 @@ def hartley_fft(x):
 def fourier_matmul(x):
     """The real part of the 2-D DFT as matrix products: C x C - S x S; [..., seq, hidden]."""
     (cos_seq, sin_seq), (cos_hidden, sin_hidden) = _dft_constants(x)
-    return ops.matmul(cos_seq, ops.matmul(x, cos_hidden)) - ops.matmul(
-        sin_seq, ops.matmul(x, sin_hidden)
-    )
+    return two_sided_product(cos_seq, x, cos_hidden) - two_sided_product(sin_seq, x, sin_hidden)
 
 
 def hartley_matmul(x):
     """Real minus imaginary part of the 2-D DFT as matrix products; [..., seq, hidden]."""
     (cos_seq, sin_seq), (cos_hidden, sin_hidden) = _dft_constants(x)
-    return ops.matmul(cos_seq, ops.matmul(x, cos_hidden + sin_hidden)) + ops.matmul(
-        sin_seq, ops.matmul(x, cos_hidden - sin_hidden)
+    return two_sided_product(cos_seq, x, cos_hidden + sin_hidden) + two_sided_product(
+        sin_seq, x, cos_hidden - sin_hidden
     )
 
 

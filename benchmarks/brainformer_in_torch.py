@@ -1,4 +1,5 @@
-"""The published Brainformer's arithmetic in PyTorch: the peer that `char_lm` times beside ours.
+"""The published Brainformer's arithmetic in PyTorch: what `char_lm` and its curve hold ours
+against.
 
 Written anew after what the published code does, under its parameter names: post-norm; one
 attention, feed-forward and layer of experts for all letters of a block; scores of a block with the
@@ -7,7 +8,7 @@ that chose them. Nothing here is slower than that form has to be.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -199,36 +200,50 @@ def training_of(
     batch_size: int,
     block_size: int,
     span_loss: float,
-    adam_rate: float | None = None,
-) -> Callable[[], float]:
-    """The published training step on the bytes of a text, read in contiguous rows.
+    warmup_steps: int = 0,
+) -> Iterator[float]:
+    """The losses of published training steps on the bytes of a text, again and again, in nats.
 
     Args:
-        adam_rate: trains with Adam at this rate; with the published Adagrad where None.
+        span_loss: what a learned span costs a token.
+        warmup_steps: the rate grows over so many steps, from 0 for the first.
     """
+    optimizer = Adagrad(model.parameters(), rate=0.07, clip=0.03)
+    peak, step = optimizer.rate, 0
+    while True:
+        memory = model.initial_memory(batch_size)
+        for block in _blocks(text, batch_size, block_size):
+            optimizer.rate = peak * min(1.0, step / warmup_steps) if warmup_steps else peak
+            loss, memory = _loss(model, block, memory)
+            model.zero_grad()
+            (loss + model.span_loss(span_loss)).backward()
+            optimizer.step()
+            with torch.no_grad():
+                for layer in model.layers:
+                    if layer.attn.ratio is not None:
+                        layer.attn.ratio.clamp_(0, 1)
+            step += 1
+            yield float(loss.detach())
+
+
+@torch.no_grad()
+def held_out_loss(model: Brainformer, text: bytes, batch_size: int, block_size: int) -> float:
+    """The mean loss over the whole text, read once from an empty memory, in nats."""
+    memory, losses = model.initial_memory(batch_size), []
+    for block in _blocks(text, batch_size, block_size):
+        loss, memory = _loss(model, block, memory)
+        losses.append(float(loss))
+    return sum(losses) / len(losses)
+
+
+def _blocks(text: bytes, batch_size: int, block_size: int) -> Iterator[torch.Tensor]:
+    """Blocks of contiguous rows and the byte after each, [batch_size, block_size + 1]."""
     ids = torch.from_numpy(np.frombuffer(text, np.uint8).astype(np.int64))
     ids = ids[: len(ids) // batch_size * batch_size].view(batch_size, -1)
-    if adam_rate is None:
-        optimizer = Adagrad(model.parameters(), rate=0.07, clip=0.03)
-    else:
-        optimizer = torch.optim.Adam(model.parameters(), adam_rate, eps=1e-6)
-    memory, position = model.initial_memory(batch_size), 0
+    for position in range(0, ids.shape[1] - block_size, block_size):
+        yield ids[:, position : position + block_size + 1]
 
-    def train() -> float:
-        nonlocal memory, position
-        if position + block_size >= ids.shape[1]:
-            memory, position = model.initial_memory(batch_size), 0
-        block = ids[:, position : position + block_size + 1]
-        position += block_size
-        logits, memory = model(block[:, :-1], memory)
-        loss = functional.cross_entropy(logits.flatten(0, 1), block[:, 1:].flatten())
-        model.zero_grad()
-        (loss + model.span_loss(span_loss)).backward()
-        optimizer.step()
-        with torch.no_grad():
-            for layer in model.layers:
-                if layer.attn.ratio is not None:
-                    layer.attn.ratio.clamp_(0, 1)
-        return float(loss.detach())
 
-    return train
+def _loss(model: Brainformer, block, memory: list):
+    logits, memory = model(block[:, :-1], memory)
+    return functional.cross_entropy(logits.flatten(0, 1), block[:, 1:].flatten()), memory

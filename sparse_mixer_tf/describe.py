@@ -31,6 +31,8 @@ flags.adopt_module_key_flags(pipelines.flags)
 flags.adopt_module_key_flags(package_flags)
 FLAGS = flags.FLAGS
 SHOWN_ROWS = 3
+# A process that has imported everything and computed nothing.
+PROGRAM_MIB = 900
 
 
 def main() -> int:
@@ -81,6 +83,7 @@ def _show_costs(task: Task, model: ModelSettings, training: TrainingSettings, to
     memory = cost_tables.training_bytes(rows, routed, activation_bytes, training.optimizer)
     parts = ", ".join(f"{name} {size / 2**20:,.0f}" for name, size in memory.items())
     print(f"Memory (estimate) {sum(memory.values()) / 2**20:,.0f} MiB: {parts}")
+    print(f"                  the program itself takes about {PROGRAM_MIB} MiB more, of the host's")
 
 
 def _show_capacity(model: ModelSettings, routed: int) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.brainformer_in_torch import Adagrad, Brainformer, training_of
+from benchmarks.brainformer_in_torch import Adagrad, Brainformer, held_out_loss, training_of
 
 _SPAN_RATIO = "attn.attn.adaptive_span._mask.current_val"
 
@@ -68,12 +68,25 @@ def test_training_reads_on_block_by_block_and_begins_again_without_memory():
     model = Brainformer("sgfgfg.sgfgfg", 256, 16, 24, 2, 8, adaptive=True)
     text, losses = bytes(range(64, 96)) * 2, []
     # Without updates, what is read decides the loss: rows of 32 bytes have three blocks of 8.
-    train = training_of(model, text, batch_size=2, block_size=8, span_loss=5e-7)
+    training = training_of(model, text, batch_size=2, block_size=8, span_loss=5e-7)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Adagrad, "step", lambda self: None)
-        losses = [train() for _ in range(7)]
+        losses = [next(training) for _ in range(7)]
     assert losses[:3] == losses[3:6] and losses[0] == losses[6]
     assert len(set(losses[:3])) == 3
-    trained = [train() for _ in range(60)]
+    assert held_out_loss(model, text, 2, 8) == pytest.approx(np.mean(losses[:3]))
+    trained = [next(training) for _ in range(60)]
     assert trained[-1] < 0.7 * losses[0]
     assert all(0 <= layer.attn.ratio.min() <= layer.attn.ratio.max() <= 1 for layer in model.layers)
+
+
+def test_the_rate_grows_from_nothing_over_the_warm_up():
+    torch.manual_seed(0)
+    model = Brainformer("sgfgfg", 256, 16, 24, 2, 8, adaptive=False)
+    rates = []
+    training = training_of(model, bytes(range(64, 96)) * 2, 2, 8, span_loss=0.0, warmup_steps=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Adagrad, "step", lambda self: rates.append(self.rate))
+        for _ in range(4):
+            next(training)
+    assert rates == [0.0, 0.035, 0.07, 0.07]

@@ -1,0 +1,108 @@
+"""How well a Brainformer learns to write in 700 steps, beside the published code: bits per byte.
+
+    python -m benchmarks.char_lm_curve [--peers] [--optimizer adam] [--text FILE] [--seed 1]
+
+Blocks of 128 bytes of the same text in the same order, none of them twice. With --peers the
+published arithmetic learns from them beside ours, with Adagrad as published; warm-ups are shortened
+to fit so few steps, without one neither leaves the frequencies of single bytes. The last column is
+what the published code was seen to reach on other Python sources, with settings that were not
+noted, each figure on another twentieth of a megabyte.
+"""
+
+import argparse
+import math
+import statistics
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from benchmarks import timing
+from benchmarks.brainformer_run import (
+    ARCHITECTURE,
+    D_FF,
+    HELD_OUT,
+    Configuration,
+    Recipe,
+    Run,
+    python_sources,
+)
+from sparse_mixer_tf.training.cores import share_out_cores
+
+SIZES = Configuration(128, 4, 128, 256, 16, False)
+ORIGINAL = (3.295, 2.662, 2.861, 2.519, 2.482, 2.452, 2.470)
+STEPS, EVERY, WARMUP = 700, 100, 50
+# As published, and after configs/brainformer_quickstart.flags.
+RECIPES = {
+    "adagrad": Recipe("adagrad", 0.07, WARMUP),
+    "adam": Recipe("adam", 2e-3, WARMUP, "linear", STEPS, max_gradient_norm=1.0),
+}
+
+
+def curve(text: Path, options: argparse.Namespace) -> None:
+    run = Run(
+        SIZES,
+        text,
+        options.jit,
+        parts_at_once=options.parts_at_once,
+        recipe=RECIPES[options.optimizer],
+        seed=options.seed,
+    )
+    ours = _points(run.train, run.held_out)
+    peer = _peer(text.read_bytes(), options.seed) if options.peers else None
+    columns = ("training", "held out", *(("peer's", "held out") if peer else ()), "original")
+    print("steps", *(f"{column:>8}" for column in columns))
+    for number, original in enumerate(ORIGINAL, 1):
+        bits = [*next(ours), *(next(peer) if peer else ()), original]
+        print(f"{EVERY * number:>5}", *(f"{value:>8.3f}" for value in bits), flush=True)
+
+
+def _points(
+    train: Callable[[], float], held_out: Callable[[], float]
+) -> Iterator[tuple[float, float]]:
+    """The mean over some steps and what is reached behind them, again and again."""
+    while True:
+        yield statistics.mean(train() for _ in range(EVERY)), held_out()
+
+
+def _peer(text: bytes, seed: int) -> Iterator[tuple[float, float]]:
+    """The points of the published arithmetic on the same parts of the text, in bits."""
+    import torch
+
+    from benchmarks import brainformer_in_torch as peer
+
+    torch.manual_seed(seed)
+    model = peer.Brainformer(
+        ARCHITECTURE, 256, SIZES.d_model, D_FF, SIZES.num_heads, SIZES.attn_span, SIZES.adapt_span
+    )
+    held_out = round(len(text) * HELD_OUT)
+    seen, unseen = text[: -2 * held_out], text[-2 * held_out : -held_out]
+    batch = SIZES.batch_size, SIZES.block_size
+    losses = peer.training_of(model, seen, *batch, SIZES.span_loss, WARMUP)
+    return _points(
+        lambda: next(losses) / math.log(2),
+        lambda: peer.held_out_loss(model, unseen, *batch) / math.log(2),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--text", type=Path, help="a text file; by default Python's own sources")
+    parser.add_argument("--optimizer", choices=RECIPES, default="adagrad", help="of ours")
+    parser.add_argument("--seed", type=int, default=1, help="of the first weights")
+    parser.add_argument("--jit", action="store_true", help="compile with XLA")
+    parser.add_argument("--peers", action="store_true", help="the published arithmetic, too")
+    parser.add_argument("--parts_at_once", type=int, default=1, help="see the trainer's flag")
+    options = parser.parse_args()
+    print(timing.alone(timing.machine))
+    share_out_cores(options.parts_at_once)
+    with tempfile.TemporaryDirectory() as folder:
+        text = Path(folder) / "sources.txt"
+        if options.text:
+            text.write_bytes(options.text.read_bytes())
+        else:
+            python_sources(text)
+        curve(text, options)
+
+
+if __name__ == "__main__":
+    main()

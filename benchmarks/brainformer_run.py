@@ -1,4 +1,4 @@
-"""A Brainformer of the published sizes and its training step, as the character benchmarks run it."""
+"""A Brainformer of the published sizes and its training step, as character benchmarks run it."""
 
 import math
 import sysconfig

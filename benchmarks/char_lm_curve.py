@@ -28,13 +28,13 @@ from benchmarks.brainformer_run import (
 )
 from sparse_mixer_tf.training.cores import share_out_cores
 
-SIZES = Configuration(128, 4, 128, 256, 16, False)
+SIZES = Configuration(128, 4, 128, 256, 16, True)
 ORIGINAL = (3.295, 2.662, 2.861, 2.519, 2.482, 2.452, 2.470)
 STEPS, EVERY, WARMUP = 700, 100, 50
 # As published, and after configs/brainformer_quickstart.flags.
 RECIPES = {
     "adagrad": Recipe("adagrad", 0.07, WARMUP),
-    "adam": Recipe("adam", 2e-3, WARMUP, "linear", STEPS, max_gradient_norm=1.0),
+    "adam": Recipe("adam", 4e-3, WARMUP, "linear", STEPS, max_gradient_norm=0.5),
 }
 
 

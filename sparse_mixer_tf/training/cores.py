@@ -4,6 +4,8 @@ Within one operation, cores wait for one another, and small operations keep one 
 with a part of the batch, they meet where the gradients are added up.
 """
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from sparse_mixer_tf.layers.device import cores
@@ -35,11 +37,25 @@ def share_out_cores(parts: int) -> None:
             ) from None
 
 
-def check_parts_at_once(parts: int, device: str, jit_compile: str, expert_parallel: int) -> None:
-    """Checks that parts of a batch can be computed at once.
+def parts_on(device: str, parts: int, say: Callable[[str], None] = print) -> int:
+    """Parts that are computed at once on a device: one where there is no CPU's cores to share out.
 
     Args:
         device: `cpu`, `gpu` or `tpu`.
+        parts: asked for.
+        say: told where that is less.
+    """
+    if parts == 1 or device == "cpu":
+        return parts
+    say(f"--parts_at_once={parts} shares out a CPU's cores; on this {device} the batch stays whole")
+    return 1
+
+
+def check_parts_at_once(parts: int, jit_compile: str, expert_parallel: int) -> None:
+    """Checks that parts of a batch can be computed at once.
+
+    Args:
+        parts: asked for.
         jit_compile: as in `TrainingSettings`.
         expert_parallel: as in `RunSettings`.
 
@@ -49,8 +65,6 @@ def check_parts_at_once(parts: int, device: str, jit_compile: str, expert_parall
     if parts == 1:
         return
     asked = f"--parts_at_once={parts}"
-    if device != "cpu":
-        raise SettingsError(f"{asked} shares out a CPU's cores, but this is a {device}; use 1")
     if jit_compile == "true":
         raise SettingsError(
             f"{asked} does not fit --jit_compile=true: XLA computes one operation at a time; "

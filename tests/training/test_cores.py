@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from sparse_mixer_tf.layers.device import cores
 from sparse_mixer_tf.settings import SettingsError
-from sparse_mixer_tf.training.cores import check_parts_at_once, share_out_cores
+from sparse_mixer_tf.training.cores import check_parts_at_once, parts_on, share_out_cores
 
 PROGRAM = """
 import sys
@@ -37,21 +37,29 @@ def test_cores_that_are_shared_out_already_are_named():
         share_out_cores(3)
 
 
+@pytest.mark.parametrize("device", ["gpu", "tpu"])
+def test_elsewhere_a_batch_stays_whole_and_that_is_said(device):
+    said = []
+    assert parts_on(device, 2, said.append) == parts_on(device, 1, said.append) == 1
+    assert said == [
+        f"--parts_at_once=2 shares out a CPU's cores; on this {device} the batch stays whole"
+    ]
+    assert parts_on("cpu", 2, said.append) == 2 and len(said) == 1
+
+
 @pytest.mark.parametrize(
-    ("device", "jit_compile", "expert_parallel", "message"),
+    ("jit_compile", "expert_parallel", "message"),
     [
-        ("gpu", "auto", 1, "shares out a CPU's cores, but this is a gpu"),
-        ("tpu", "auto", 1, "but this is a tpu"),
-        ("cpu", "true", 1, "does not fit --jit_compile=true"),
-        ("cpu", "auto", 2, "does not fit --expert_parallel=2"),
+        ("true", 1, "does not fit --jit_compile=true"),
+        ("auto", 2, "does not fit --expert_parallel=2"),
     ],
 )
-def test_what_parts_at_once_do_not_fit(device, jit_compile, expert_parallel, message):
+def test_what_parts_at_once_do_not_fit(jit_compile, expert_parallel, message):
     with pytest.raises(SettingsError, match=message):
-        check_parts_at_once(2, device, jit_compile, expert_parallel)
-    check_parts_at_once(1, device, jit_compile, expert_parallel)
+        check_parts_at_once(2, jit_compile, expert_parallel)
+    check_parts_at_once(1, jit_compile, expert_parallel)
 
 
 @pytest.mark.parametrize("jit_compile", ["auto", "false"])
 def test_what_they_fit(jit_compile):
-    check_parts_at_once(2, "cpu", jit_compile, 1)
+    check_parts_at_once(2, jit_compile, 1)

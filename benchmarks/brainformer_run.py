@@ -137,12 +137,22 @@ class Run:
         return float(sums["tokens"]["loss"] / sums["tokens"]["count"]) / math.log(2)
 
 
-def python_sources(path: Path) -> None:
-    """The sources of this Python's standard library, in the order of their names, up to 2.2 MB."""
-    folder, written = Path(sysconfig.get_path("stdlib")), 0
+def corpus(folder: str, given: Path | None) -> Path:
+    """A copy of a text in a folder of our own, as what is prepared of it is written beside it.
+
+    Args:
+        given: the text; where None, the sources of this Python's standard library in the order of
+            their names, up to 2.2 MB.
+    """
+    path = Path(folder) / "text.txt"
+    if given:
+        path.write_bytes(given.read_bytes())
+        return path
+    written = 0
     with path.open("w", encoding="utf-8") as out:
-        for source in sorted(folder.glob("*.py")):
+        for source in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")):
             text = source.read_text("utf-8", errors="replace")[: _CORPUS_BYTES - written]
             written += out.write(text + "\n\n")
             if written >= _CORPUS_BYTES:
-                return
+                break
+    return path

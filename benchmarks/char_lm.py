@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import timing
-from benchmarks.brainformer_run import ARCHITECTURE, D_FF, Configuration, Run, python_sources
+from benchmarks.brainformer_run import ARCHITECTURE, D_FF, Configuration, Run, corpus
 from sparse_mixer_tf.training.cores import share_out_cores
 
 # Training tokens per second of the published code.
@@ -81,12 +81,7 @@ def main() -> None:
     options = parser.parse_args()
     print(timing.alone(timing.machine))
     with tempfile.TemporaryDirectory() as folder:
-        text = Path(folder) / "sources.txt"
-        if options.text:
-            text.write_bytes(options.text.read_bytes())
-        else:
-            python_sources(text)
-        speed(text, options)
+        speed(corpus(folder, options.text), options)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from benchmarks.brainformer_run import (
     Configuration,
     Recipe,
     Run,
-    python_sources,
+    corpus,
 )
 from sparse_mixer_tf.training.cores import share_out_cores
 
@@ -96,12 +96,7 @@ def main() -> None:
     print(timing.alone(timing.machine))
     share_out_cores(options.parts_at_once)
     with tempfile.TemporaryDirectory() as folder:
-        text = Path(folder) / "sources.txt"
-        if options.text:
-            text.write_bytes(options.text.read_bytes())
-        else:
-            python_sources(text)
-        curve(text, options)
+        curve(corpus(folder, options.text), options)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A Brainformer of the published sizes and its training step, as character benchmarks run it."""
+"""The published Brainformer's training step at some sizes, as character benchmarks run it."""
 
 import math
 import sysconfig
@@ -7,18 +7,19 @@ from pathlib import Path
 
 import keras
 import tensorflow as tf
+from absl import flags
 
-from pipelines.settings import DataSettings
-from sparse_mixer_tf.optimizers import WarmupDecay, make_optimizer
-from sparse_mixer_tf.settings import ModelSettings, TrainingSettings
+from sparse_mixer_tf import flags as package_flags
+from sparse_mixer_tf.optimizers import scheduled_optimizer
 from sparse_mixer_tf.tasks import TASKS
 from sparse_mixer_tf.training.evaluation import evaluation_sums
 from sparse_mixer_tf.training.memory import carried_memory
 from sparse_mixer_tf.training.step import EvaluationStep, TrainStep
 
-ARCHITECTURE, D_FF = "sgfgfg.sgfgfg", 256
+ARCHITECTURE, D_FF, SPAN_LOSS = "sgfgfg.sgfgfg", 256, 5e-7
 # The share of a text that is for validation, and as much again for the test.
 HELD_OUT = 0.05
+_PUBLISHED = Path(__file__).parents[1] / "configs" / "brainformer.flags"
 _CORPUS_BYTES = 2_200_000
 
 
@@ -33,80 +34,57 @@ class Configuration:
     batch_size: int
     adapt_span: bool
 
-    @property
-    def span_loss(self) -> float:
-        """What a learned span costs a token."""
-        return 5e-7 if self.adapt_span else 0.0
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a run is trained: by default as published, the warm-up aside."""
-
-    optimizer: str = "adagrad"
-    learning_rate: float = 0.07
-    warmup_steps: int = 0
-    decay: str = "constant"
-    train_steps: int = 10**6
-    max_gradient_norm: float | None = None
-
 
 class Run:
-    """A model and its training step on a text of bytes."""
+    """A model and its training step on a text of bytes.
+
+    Args:
+        sizes: of the model and its batches.
+        text: what it learns to write.
+        recipe: flags of the trainer, over those of the published runs.
+        parts_at_once: as the trainer's flag.
+        jit: whether XLA compiles the steps.
+        seed: of the first weights.
+    """
 
     def __init__(
         self,
         sizes: Configuration,
         text: Path,
-        jit: bool,
-        dropout_rate: float = 0.0,
+        recipe: tuple[str, ...],
         parts_at_once: int = 1,
-        recipe: Recipe = Recipe(),
+        jit: bool = False,
         seed: int = 1,
     ):
         keras.utils.set_random_seed(seed)
-        model = ModelSettings(
-            architecture=ARCHITECTURE,
-            share_block_weights=True,
-            d_model=sizes.d_model,
-            d_ff=D_FF,
-            num_heads=sizes.num_heads,
-            attn_span=sizes.attn_span,
-            adapt_span=sizes.adapt_span,
-            adapt_span_loss=sizes.span_loss,
-            dropout_rate=dropout_rate,
-            num_experts=16,
-            router="dropless",
-            gate="top_k",
-            num_selected_experts=2,
-            balance_loss_factor=0.0,
-            router_z_loss_factor=0.0,
-            activation="relu",
-            initializer="torch",
+        flags.FLAGS(
+            [
+                "train",
+                f"--flagfile={_PUBLISHED}",
+                f"--architecture={ARCHITECTURE}",
+                f"--d_model={sizes.d_model}",
+                f"--d_ff={D_FF}",
+                f"--num_heads={sizes.num_heads}",
+                f"--attn_span={sizes.attn_span}",
+                f"--adapt_span={sizes.adapt_span}",
+                f"--adapt_span_loss={SPAN_LOSS}",
+                f"--block_size={sizes.block_size}",
+                f"--train_batch_size={sizes.batch_size}",
+                f"--eval_batch_size={sizes.batch_size}",
+                f"--dataset={text}",
+                f"--cache_dir={text.parent / 'cache'}",
+                "--tokenizer=byte",
+                f"--validation_fraction={HELD_OUT}",
+                "--dropout_rate=0",
+                f"--seed={seed}",
+                *recipe,
+            ]
         )
-        training = TrainingSettings(
-            task="causal_lm",
-            train_batch_size=sizes.batch_size,
-            eval_batch_size=sizes.batch_size,
-            train_steps=recipe.train_steps,
-            warmup_steps=recipe.warmup_steps,
-            seed=seed,
-        )
-        data = DataSettings(
-            dataset=str(text),
-            cache_dir=str(text.parent / "cache"),
-            tokenizer="byte",
-            block_size=sizes.block_size,
-            validation_fraction=HELD_OUT,
-        )
-        self.tokens = sizes.batch_size * sizes.block_size
-        self.task = TASKS["causal_lm"](model, training, data)
+        model, training = package_flags.model_settings(), package_flags.training_settings()
+        self.task = TASKS[training.task](model, training, package_flags.data_settings())
         self.task.open_data()
         self.task.build()
-        rate = WarmupDecay(
-            recipe.learning_rate, recipe.warmup_steps, recipe.train_steps, recipe.decay
-        )
-        optimizer = make_optimizer(recipe.optimizer, rate, max_tensor_norm=0.03)
+        optimizer = scheduled_optimizer(training)
         optimizer.build(self.task.model.trainable_variables)
         self.task.static_choices(0)
         strategy = tf.distribute.get_strategy()
@@ -116,7 +94,7 @@ class Run:
             optimizer,
             strategy,
             parts_at_once=parts_at_once,
-            max_gradient_norm=recipe.max_gradient_norm,
+            max_gradient_norm=training.max_gradient_norm,
             jit_compile=jit,
             memory=carried_memory(self.task.initial_memory, sizes.batch_size, strategy),
         )
@@ -135,6 +113,16 @@ class Run:
         """Bits per character on the whole held-out text."""
         sums = evaluation_sums(self.task.evaluation_stream(None), self._evaluate)
         return float(sums["tokens"]["loss"] / sums["tokens"]["count"]) / math.log(2)
+
+
+def peer_of(sizes: Configuration):
+    """The published arithmetic at these sizes."""
+    # Not above: it is needed with --peers only.
+    from benchmarks.brainformer_in_torch import Brainformer
+
+    return Brainformer(
+        ARCHITECTURE, 256, sizes.d_model, D_FF, sizes.num_heads, sizes.attn_span, sizes.adapt_span
+    )
 
 
 def corpus(folder: str, given: Path | None) -> Path:

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import timing
-from benchmarks.brainformer_run import ARCHITECTURE, D_FF, Configuration, Run, corpus
+from benchmarks.brainformer_run import SPAN_LOSS, Configuration, Run, corpus, peer_of
 from sparse_mixer_tf.training.cores import share_out_cores
 
 # Training tokens per second of the published code.
@@ -51,19 +51,17 @@ def speed(text: Path, options: argparse.Namespace) -> None:
 def _our_times(sizes: Configuration, text: Path, options: argparse.Namespace) -> list[float]:
     """Milliseconds of training steps."""
     share_out_cores(options.parts_at_once)
-    run = Run(sizes, text, options.jit, options.dropout_rate, options.parts_at_once)
+    recipe = ("--warmup_steps=0", f"--dropout_rate={options.dropout_rate}")
+    run = Run(sizes, text, recipe, options.parts_at_once, options.jit)
     return timing.in_turn({"ours": run.train}, options.repeats, warmup=WARMUP)["ours"]
 
 
 def _peer_times(sizes: Configuration, text: Path, options: argparse.Namespace) -> list[float]:
     """Those of the published arithmetic at these sizes, its experts and spans as they start."""
-    from benchmarks import brainformer_in_torch as peer
+    from benchmarks.brainformer_in_torch import training_of
 
-    model = peer.Brainformer(
-        ARCHITECTURE, 256, sizes.d_model, D_FF, sizes.num_heads, sizes.attn_span, sizes.adapt_span
-    )
-    losses = peer.training_of(
-        model, text.read_bytes(), sizes.batch_size, sizes.block_size, sizes.span_loss
+    losses = training_of(
+        peer_of(sizes), text.read_bytes(), sizes.batch_size, sizes.block_size, SPAN_LOSS
     )
     train = {"peer": lambda: next(losses)}
     return timing.in_turn(train, options.repeats, warmup=WARMUP)["peer"]

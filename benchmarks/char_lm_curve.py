@@ -17,15 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks import timing
-from benchmarks.brainformer_run import (
-    ARCHITECTURE,
-    D_FF,
-    HELD_OUT,
-    Configuration,
-    Recipe,
-    Run,
-    corpus,
-)
+from benchmarks.brainformer_run import HELD_OUT, SPAN_LOSS, Configuration, Run, corpus, peer_of
 from sparse_mixer_tf.training.cores import share_out_cores
 
 SIZES = Configuration(128, 4, 128, 256, 16, True)
@@ -33,20 +25,21 @@ ORIGINAL = (3.295, 2.662, 2.861, 2.519, 2.482, 2.452, 2.470)
 STEPS, EVERY, WARMUP = 700, 100, 50
 # As published, and much as in configs/brainformer_quickstart.flags.
 RECIPES = {
-    "adagrad": Recipe("adagrad", 0.07, WARMUP),
-    "adam": Recipe("adam", 3e-3, 20, "linear", STEPS, max_gradient_norm=0.5),
+    "adagrad": (f"--warmup_steps={WARMUP}",),
+    "adam": (
+        "--optimizer=adam",
+        "--learning_rate=3e-3",
+        "--learning_rate_decay=linear",
+        "--warmup_steps=20",
+        f"--train_steps={STEPS}",
+        "--max_gradient_norm=0.5",
+    ),
 }
 
 
 def curve(text: Path, options: argparse.Namespace) -> None:
-    run = Run(
-        SIZES,
-        text,
-        options.jit,
-        parts_at_once=options.parts_at_once,
-        recipe=RECIPES[options.optimizer],
-        seed=options.seed,
-    )
+    recipe = RECIPES[options.optimizer]
+    run = Run(SIZES, text, recipe, options.parts_at_once, options.jit, options.seed)
     ours = _points(run.train, run.held_out)
     peer = _peer(text.read_bytes(), options.seed) if options.peers else None
     columns = ("training", "held out", *(("peer's", "held out") if peer else ()), "original")
@@ -71,13 +64,11 @@ def _peer(text: bytes, seed: int) -> Iterator[tuple[float, float]]:
     from benchmarks import brainformer_in_torch as peer
 
     torch.manual_seed(seed)
-    model = peer.Brainformer(
-        ARCHITECTURE, 256, SIZES.d_model, D_FF, SIZES.num_heads, SIZES.attn_span, SIZES.adapt_span
-    )
+    model = peer_of(SIZES)
     held_out = round(len(text) * HELD_OUT)
     seen, unseen = text[: -2 * held_out], text[-2 * held_out : -held_out]
     batch = SIZES.batch_size, SIZES.block_size
-    losses = peer.training_of(model, seen, *batch, SIZES.span_loss, WARMUP)
+    losses = peer.training_of(model, seen, *batch, SPAN_LOSS, WARMUP)
     return _points(
         lambda: next(losses) / math.log(2),
         lambda: peer.held_out_loss(model, unseen, *batch) / math.log(2),

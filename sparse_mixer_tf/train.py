@@ -29,7 +29,7 @@ from sparse_mixer_tf.tasks.task import Task
 from sparse_mixer_tf.training import workdir as workdirs
 from sparse_mixer_tf.training.checkpoint import CheckpointError, Checkpoints, named
 from sparse_mixer_tf.training.cluster import Agreement, from_environment
-from sparse_mixer_tf.training.cores import check_parts_at_once, parts_on, share_out_cores
+from sparse_mixer_tf.training.cores import check_parts_at_once, in_parts_that_fit, share_out_cores
 from sparse_mixer_tf.training.distributed_input import distributed
 from sparse_mixer_tf.training.evaluation import evaluation_sums
 from sparse_mixer_tf.training.expert_parallel import ExpertExchange, check_expert_parallel
@@ -106,15 +106,15 @@ def train() -> int:
     agreement = Agreement(strategy, cluster)
     say = print if cluster.is_chief else _say_nothing
     replicas = strategy.num_replicas_in_sync
-    at_once = parts_on(device_kind(), run.parts_at_once, say)
+    run = in_parts_that_fit(run, device_kind(), say)
     check_batch(
         "train_batch_size",
         training.train_batch_size,
         replicas,
-        training.gradient_accumulation_steps * at_once,
+        training.gradient_accumulation_steps * run.parts_at_once,
     )
-    check_batch("eval_batch_size", training.eval_batch_size, replicas, at_once)
-    check_parts_at_once(at_once, training.jit_compile, run.expert_parallel)
+    check_batch("eval_batch_size", training.eval_batch_size, replicas, run.parts_at_once)
+    check_parts_at_once(run.parts_at_once, training.jit_compile, run.expert_parallel)
     check_expert_parallel(run.expert_parallel, replicas, model_settings, training)
     exchange = ExpertExchange(strategy) if run.expert_parallel > 1 else None
     training = in_known_precision(training, model_settings, on_tpu, agreement.total, say)
@@ -173,10 +173,10 @@ def train() -> int:
         say(f"weights, optimizer and data position of {run.fork_from}")
     tokens_per_step = training.train_batch_size * task.tokens_per_row
     parameters = sum(math.prod(whole(variable).shape) for variable in task.model.weights)
-    in_parts = f" of {at_once} parts at once" if at_once > 1 else ""
+    at_once = f" of {run.parts_at_once} parts at once" if run.parts_at_once > 1 else ""
     say(
         f"{model_settings.architecture}: {parameters:,} parameters, "
-        f"{tokens_per_step:,} tokens a step, {replicas} replica(s){in_parts}, {training.precision}"
+        f"{tokens_per_step:,} tokens a step, {replicas} replica(s){at_once}, {training.precision}"
     )
     if exchange:
         say(exchange.memory_line([*task.model.weights, *optimizer.variables]))
@@ -195,7 +195,7 @@ def train() -> int:
             strategy,
             seed=training.seed,
             gradient_accumulation_steps=training.gradient_accumulation_steps,
-            parts_at_once=at_once,
+            parts_at_once=run.parts_at_once,
             max_gradient_norm=training.max_gradient_norm,
             jit_compile=jit_compile,
             memory=memory,
@@ -205,7 +205,7 @@ def train() -> int:
         )
 
     # What exchanges tokens, or computes parts at once, XLA does not compile outside of a TPU.
-    can_compile = not exchange and at_once == 1
+    can_compile = not exchange and run.parts_at_once == 1
     if before is None:
         now["places"] = {name: getattr(data_settings, name) for name in workdirs.PLACES}
         now["jit_compile"] = training.jit_compile == "true"
@@ -233,7 +233,7 @@ def train() -> int:
     evaluation_step_at = _for_each_choice(
         task,
         lambda: EvaluationStep(
-            task.evaluation_sums, strategy, jit_compile, task.initial_memory, at_once
+            task.evaluation_sums, strategy, jit_compile, task.initial_memory, run.parts_at_once
         ),
     )
 

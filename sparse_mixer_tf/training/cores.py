@@ -4,12 +4,13 @@ Within one operation, cores wait for one another, and small operations keep one 
 with a part of the batch, they meet where the gradients are added up.
 """
 
+import dataclasses
 from collections.abc import Callable
 
 import tensorflow as tf
 
 from sparse_mixer_tf.layers.device import cores
-from sparse_mixer_tf.settings import SettingsError
+from sparse_mixer_tf.settings import RunSettings, SettingsError
 
 
 def share_out_cores(parts: int) -> None:
@@ -37,18 +38,21 @@ def share_out_cores(parts: int) -> None:
             ) from None
 
 
-def parts_on(device: str, parts: int, say: Callable[[str], None] = print) -> int:
-    """Parts that are computed at once on a device: one where there is no CPU's cores to share out.
+def in_parts_that_fit(
+    settings: RunSettings, device: str, say: Callable[[str], None] = print
+) -> RunSettings:
+    """The same settings on a CPU; elsewhere, with no cores to share out, the batch stays whole.
 
     Args:
+        settings: as asked for.
         device: `cpu`, `gpu` or `tpu`.
-        parts: asked for.
-        say: told where that is less.
+        say: told where the batch stays whole all the same.
     """
+    parts = settings.parts_at_once
     if parts == 1 or device == "cpu":
-        return parts
+        return settings
     say(f"--parts_at_once={parts} shares out a CPU's cores; on this {device} the batch stays whole")
-    return 1
+    return dataclasses.replace(settings, parts_at_once=1)
 
 
 def check_parts_at_once(parts: int, jit_compile: str, expert_parallel: int) -> None:

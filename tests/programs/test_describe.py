@@ -14,6 +14,7 @@ def test_describe_shows_settings_table_capacity_and_a_batch(programs):
         assert re.search(rf"^  {name} ", output, re.M), name
     # 8 sequences of 32 tokens over 4 experts.
     assert "64 tokens an expert, 4 experts, 1 group(s) of 256 tokens" in output
+    assert "MiB: weights" in output and "about 900 MiB more" in output
     assert re.search(r"token_ids +int32 \[8, 32\]", output)
     assert "[CLS]" in output and "[MASK]" in output and "order label:" in output
 

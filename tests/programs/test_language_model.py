@@ -20,6 +20,7 @@ def flags(programs):
         "--num_heads=2",
         "--num_experts=4",
         "--attn_span=64",
+        "--adapt_span",
         "--block_size=16",
         "--train_batch_size=4",
         "--train_steps=30",

@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 
 from sparse_mixer_tf.layers.device import cores
-from sparse_mixer_tf.settings import SettingsError
-from sparse_mixer_tf.training.cores import check_parts_at_once, parts_on, share_out_cores
+from sparse_mixer_tf.settings import RunSettings, SettingsError
+from sparse_mixer_tf.training.cores import check_parts_at_once, in_parts_that_fit, share_out_cores
 
 PROGRAM = """
 import sys
@@ -40,11 +40,13 @@ def test_cores_that_are_shared_out_already_are_named():
 @pytest.mark.parametrize("device", ["gpu", "tpu"])
 def test_elsewhere_a_batch_stays_whole_and_that_is_said(device):
     said = []
-    assert parts_on(device, 2, said.append) == parts_on(device, 1, said.append) == 1
+    asked, whole = RunSettings(parts_at_once=2), RunSettings(parts_at_once=1)
+    assert in_parts_that_fit(asked, device, said.append) == whole
     assert said == [
         f"--parts_at_once=2 shares out a CPU's cores; on this {device} the batch stays whole"
     ]
-    assert parts_on("cpu", 2, said.append) == 2 and len(said) == 1
+    assert in_parts_that_fit(whole, device, said.append) == whole
+    assert in_parts_that_fit(asked, "cpu", said.append) == asked and len(said) == 1
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from absl import logging
+
 from pipelines.errors import InputError
 from pipelines.labelled_records import UNLABELLED, Example
 from pipelines.sources import content_hash, hash_fraction
@@ -79,6 +81,13 @@ class LabelledFiles:
                     f"{where}: {label_field}={label!r} is not among the labels of the training "
                     f"rows, {', '.join(self.labels)}; mend the row or add training rows with it"
                 )
+        held_out = {label for _, _, label in self._rows["validation"]}
+        if len(held_out) == 1:
+            logging.warning(
+                "--dataset=%s: every validation row has %s=%r, so a model that always answers so "
+                "scores 1; validate on rows of the other labels too",
+                *(dataset, label_field, *held_out),
+            )
         self.description = (
             f"{dataset} ({', '.join(f'{s} {len(r)}' for s, r in self._rows.items())})"
         )

@@ -83,6 +83,14 @@ def test_a_label_that_training_never_saw_is_named(tmp_path):
         _open(str(tmp_path / "{split}.tsv"))
 
 
+@pytest.mark.parametrize("labels", [("no", "no"), ("no", "yes")])
+def test_validation_rows_of_one_label_are_warned_of(tmp_path, caplog, labels):
+    _write(tmp_path / "train.tsv", _rows())
+    _write(tmp_path / "validation.tsv", [("a", "b", label) for label in labels])
+    _open(str(tmp_path / "{split}.tsv"))
+    assert ("every validation row has label='no'" in caplog.text) == (labels == ("no", "no"))
+
+
 def test_a_file_that_is_not_there_or_not_text_is_named(tmp_path):
     with pytest.raises(InputError, match="none.tsv cannot be read .No such file"):
         _open(str(tmp_path / "none.tsv"))

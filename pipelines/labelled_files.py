@@ -81,12 +81,14 @@ class LabelledFiles:
                     f"{where}: {label_field}={label!r} is not among the labels of the training "
                     f"rows, {', '.join(self.labels)}; mend the row or add training rows with it"
                 )
-        held_out = {label for _, _, label in self._rows["validation"]}
-        if len(held_out) == 1:
+        first, *others = {row[2] for row in self._rows["validation"]}
+        if not others:
             logging.warning(
                 "--dataset=%s: every validation row has %s=%r, so a model that always answers so "
-                "scores 1; validate on rows of the other labels too",
-                *(dataset, label_field, *held_out),
+                "scores 100%%; validate on rows of the other labels too",
+                dataset,
+                label_field,
+                first,
             )
         self.description = (
             f"{dataset} ({', '.join(f'{s} {len(r)}' for s, r in self._rows.items())})"

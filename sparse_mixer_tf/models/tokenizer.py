@@ -15,6 +15,9 @@ class SparseMixerTokenizer(keras_hub.tokenizers.SentencePieceTokenizer):
     The vocabulary must hold `[CLS]`, `[SEP]`, `[MASK]` and a padding piece, which is found by its
     name, `<pad>` or `[PAD]`, wherever it stands.
 
+    Call `keras.utils.set_random_seed` before making one: it clears TensorFlow's kernels, those
+    of tokenizers among them, which then raise `NotFoundError` in `fit` and `predict`.
+
     Args:
         proto: path of a SentencePiece model file, or its bytes.
 

@@ -50,8 +50,11 @@ def softmax_of_largest(logits, count: int):
     Returns:
         float32 [..., num_experts].
     """
-    chosen = largest(logits, count)
-    return ops.softmax(ops.where(chosen, logits, -3.4028235e38), axis=-1)
+    # Written out: `ops.softmax` multiplies by an estimated reciprocal on some CPUs, and a lone
+    # expert's weight of 0.99999994 would leave the router a gradient of noise, which Adam enlarges.
+    shifted = logits - ops.stop_gradient(ops.max(logits, axis=-1, keepdims=True))
+    exponents = ops.where(largest(logits, count), ops.exp(shifted), 0.0)
+    return exponents / ops.sum(exponents, axis=-1, keepdims=True)
 
 
 def largest(x, count: int):

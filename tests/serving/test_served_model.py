@@ -135,8 +135,10 @@ def test_a_text_is_continued_alike_in_any_batch_and_by_its_own_numbers(kinds, se
 
 def test_an_empty_text_stands_for_the_end_of_a_line(kinds, served):
     model = served(kinds("writer of byte")[0])
-    said = model.answer("serving_default", text=["", "\n"])
-    np.testing.assert_array_equal(said["probabilities"][0], said["probabilities"][1])
+    # Apart: in one batch the same numbers may round differently from row to row.
+    empty = model.answer("serving_default", text=[""])
+    end_of_line = model.answer("serving_default", text=["\n"])
+    np.testing.assert_array_equal(empty["probabilities"], end_of_line["probabilities"])
 
 
 def test_the_fresh_process_knows_tensorflow_and_its_tokenizers_alone():

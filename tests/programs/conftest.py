@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.programs import warm_start
+
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = (
     "the",
@@ -75,11 +77,10 @@ class Programs:
         ]
 
     def start(self, module: str, *arguments: str) -> subprocess.Popen:
-        environment = os.environ | {"PYTHONUNBUFFERED": "1", "HOME": str(self.folder)}
         return subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             cwd=ROOT,
-            env=environment,
+            env=self._environment(),
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -87,9 +88,12 @@ class Programs:
 
     def run(self, module: str, *arguments: str) -> tuple[int, str]:
         """Exit code, and what it printed on both streams."""
-        process = self.start(module, *arguments)
-        output, _ = process.communicate(timeout=600)
-        return process.returncode, output
+        output = self.folder / "output.txt"
+        code = warm_start.run(module, arguments, ROOT, self._environment(), output)
+        return code, output.read_text()
+
+    def _environment(self) -> dict[str, str]:
+        return os.environ | {"PYTHONUNBUFFERED": "1", "HOME": str(self.folder)}
 
     def train(self, workdir: Path, *arguments: str) -> tuple[int, str]:
         return self.run("sparse_mixer_tf.train", *self.small, f"--workdir={workdir}", *arguments)

@@ -40,6 +40,8 @@ class Run:
 
     def finish(self) -> tuple[int, str]:
         """Exit code and output."""
+        if self.workers == 1:
+            return self.programs.run("sparse_mixer_tf.train", *self.flags)
         process = self.start()
         output, _ = process.communicate(timeout=600)
         return process.returncode, output

@@ -1,0 +1,36 @@
+"""What importing the package does to the process, and what it leaves alone."""
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+CHOICE = "TF_ENABLE_ONEDNN_OPTS"
+SEEN = f"""
+import os, sys
+import sparse_mixer_tf
+print(os.environ.get({CHOICE!r}), "tensorflow" in sys.modules)
+"""
+
+
+def seen_after_import(**environment: str) -> list[str]:
+    kept = {name: value for name, value in os.environ.items() if name != CHOICE}
+    command = [sys.executable, "-c", SEEN]
+    return subprocess.check_output(
+        command, cwd=ROOT, env=kept | environment, text=True, timeout=60
+    ).split()
+
+
+@pytest.mark.skipif(
+    platform.machine() not in ("x86_64", "AMD64"), reason="oneDNN is chosen on x86 alone"
+)
+def test_tensorflow_is_to_multiply_with_onednn_and_is_not_imported_yet():
+    assert seen_after_import() == ["1", "False"]
+
+
+def test_who_has_chosen_otherwise_keeps_the_choice():
+    assert seen_after_import(**{CHOICE: "0"}) == ["0", "False"]

@@ -7,10 +7,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 # With libtpu installed, JAX would look for a TPU first.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# As importing the package does, for tests that import TensorFlow first.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import pytest  # noqa: E402
+
+import sparse_mixer_tf  # noqa: E402, F401
+
+# isort: split
+# After the package, which settles how it multiplies.
 import tensorflow as tf  # noqa: E402
 
 # Two CPU devices, always, so that every test of a strategy runs on any machine. This must come

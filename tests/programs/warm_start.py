@@ -51,7 +51,6 @@ def _become(module, arguments, folder, environment, output):
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = [module, *arguments]
-    sys.path.insert(0, str(folder))
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     finally:

@@ -42,14 +42,15 @@ def slot_metrics(routing: Routing, real, weigh_by_gate: bool = False) -> dict:
 
 
 def dropless_metrics(choices: Choices, gate) -> dict:
-    """The same for routing without capacity; `expert_usage` is that of the slots.
+    """The same for routing without capacity; `expert_usage` is that of slots for an even share.
 
     Args:
         choices: who chose whom.
         gate: float32 [choices], by number.
     """
     (num_experts,) = ops.shape(choices.count)
-    capacity = ops.cast(slots_per_expert(ops.shape(gate)[0], num_experts), "float32")
+    slots = slots_per_expert(ops.sum(choices.count), num_experts)
+    capacity = ops.cast(ops.maximum(slots, 1), "float32")
     per_expert = ops.cast(choices.count, "float32")
     gates = ops.where(choices.expert < num_experts, gate, 0.0)
     return {

@@ -34,7 +34,7 @@ def expert_capacity(num_tokens, num_experts: int, capacity_factor: float, min_ex
     Rounds half to even, like the published code.
 
     Args:
-        num_tokens: int; or int32 tensor, for which the arithmetic is float32.
+        num_tokens: int; or int32 tensor, on backends with float64.
         num_experts: int.
         capacity_factor: float.
         min_expert_capacity: int.
@@ -45,7 +45,8 @@ def expert_capacity(num_tokens, num_experts: int, capacity_factor: float, min_ex
     if isinstance(num_tokens, int):
         share = capacity_factor * num_tokens / num_experts
         return min(max(min_expert_capacity, round(share)), num_tokens)
-    share = capacity_factor * ops.cast(num_tokens, "float32") / num_experts
+    # As exact as Python's: in float32, 1.1 x 110 / 2 would round down to 60 and not up to 61.
+    share = capacity_factor * ops.cast(num_tokens, "float64") / num_experts
     capacity = ops.maximum(ops.cast(ops.round(share), "int32"), min_expert_capacity)
     return ops.minimum(capacity, ops.maximum(num_tokens, 1))
 
@@ -159,4 +160,9 @@ def expert_routing(probabilities, token_index, occupied, limit) -> Routing:
 def _limit(real, capacity, capacities):
     """Capacity of each group by its real tokens alone, int32 [groups]."""
     num_real = ops.sum(ops.cast(real, "int32"), axis=1)
-    return ops.minimum(expert_capacity(num_real, *capacities), capacity)
+    tokens_per_group = ops.shape(real)[1]
+    if not isinstance(tokens_per_group, int):
+        return ops.minimum(expert_capacity(num_real, *capacities), capacity)
+    # Looked up, as not every device computes in float64.
+    of = [expert_capacity(max(n, 1), *capacities) for n in range(tokens_per_group + 1)]
+    return ops.take(ops.convert_to_tensor(of, dtype="int32"), num_real)

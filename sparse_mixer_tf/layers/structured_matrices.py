@@ -206,5 +206,14 @@ def _dft_constants(x):
     """Cosines and sines for the two last axes of `x`, in its dtype."""
     return [
         [ops.convert_to_tensor(part, dtype=x.dtype) for part in dft_parts(size)]
-        for size in x.shape[-2:]
+        if isinstance(size, int)
+        else [ops.cast(part, x.dtype) for part in _dft_parts_of_unknown(size)]
+        for size in ops.shape(x)[-2:]
     ]
+
+
+def _dft_parts_of_unknown(size) -> tuple:
+    """`dft_parts` of a size that is an int32 scalar."""
+    index = ops.arange(size, dtype="int32")
+    turns = ops.cast(index[:, None] * index % size, "float32") / ops.cast(size, "float32")
+    return ops.cos(2 * np.pi * turns), ops.sin(2 * np.pi * turns)

@@ -17,7 +17,8 @@ class SparseMixerMaskedLMPreprocessor(keras_hub.models.MaskedLMPreprocessor):
             the `max_sequence_length` of its backbone.
         truncate: `"round_robin"` or `"waterfall"`, how segments share the length.
         mask_selection_rate: share of the tokens to predict.
-        mask_selection_length: predictions a sequence at most.
+        mask_selection_length: predictions a sequence at most; 80, or the sequence's length where
+            that is less, unless given.
         mask_token_rate: share of the predicted tokens that become `[MASK]`.
         random_token_rate: share of the predicted tokens that become a random one.
 
@@ -42,11 +43,13 @@ class SparseMixerMaskedLMPreprocessor(keras_hub.models.MaskedLMPreprocessor):
         sequence_length=512,
         truncate="round_robin",
         mask_selection_rate=0.15,
-        mask_selection_length=80,
+        mask_selection_length=None,
         mask_token_rate=0.8,
         random_token_rate=0.1,
         **kwargs,
     ):
+        if mask_selection_length is None:
+            mask_selection_length = min(80, sequence_length)
         super().__init__(
             tokenizer,
             sequence_length=sequence_length,

@@ -38,6 +38,7 @@ ROUTING = (
     ("router_entropy", "Router entropy", "nats"),
     ("load_cv", "Unevenness of the load", "deviation over mean"),
     ("dropped_fraction", "Tokens no expert took", "%"),
+    ("expert_usage", "Slots of the experts in use", "%"),
     ("balance_loss", "Balance loss", "summed over layers"),
     ("router_z_loss", "Router z-loss", "squared log-sum-exp"),
 )

@@ -11,7 +11,13 @@ from sparse_mixer_tf.layers import RoutingSettings, observe_routing, random_key
 from sparse_mixer_tf.models import SparseMixerBackbone
 from sparse_mixer_tf.settings import ModelSettings
 
-ROUTING_MEANS = ("dropped_fraction", "router_confidence", "router_entropy", "load_cv")
+ROUTING_MEANS = (
+    "dropped_fraction",
+    "expert_usage",
+    "router_confidence",
+    "router_entropy",
+    "load_cv",
+)
 
 
 class Forward(NamedTuple):

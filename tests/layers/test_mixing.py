@@ -49,6 +49,17 @@ def test_fourier_mixing_is_the_real_part_of_numpys_fft():
     )
 
 
+@pytest.mark.parametrize("implementation", ["fft", "matmul"])
+@pytest.mark.parametrize("kind", [layers.FourierMixing, layers.HartleyMixing])
+def test_a_length_that_a_graph_does_not_know_changes_nothing(kind, implementation):
+    layer = kind(implementation)
+    layer.build((None, None, 6))
+    traced = tf.function(layer, input_signature=[tf.TensorSpec([None, None, 6])])
+    for seq in (1, 7, 10):
+        x = sample(seq, 6)
+        np.testing.assert_allclose(traced(x), layer(x), rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("kind", LEARNED)
 def test_another_length_than_the_one_built_for_is_refused_with_both_lengths(kind):
     layer = LEARNED[kind](name="mixing")

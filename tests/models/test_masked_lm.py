@@ -45,6 +45,14 @@ def test_it_fits_and_predicts_raw_text(masked_lm):
     assert masked_lm.predict(TEXTS, verbose=0).shape == (3, 3, 60)
 
 
+def test_short_sequences_need_no_setting_of_their_own(vocabulary):
+    tokenizer = SparseMixerTokenizer(vocabulary)
+    preprocessor = SparseMixerMaskedLMPreprocessor(tokenizer, sequence_length=SEQUENCE)
+    x, _, _ = preprocessor(TEXTS)
+    assert x["mask_positions"].shape == (len(TEXTS), SEQUENCE)
+    assert SparseMixerMaskedLMPreprocessor(tokenizer).mask_selection_length == 80
+
+
 def test_the_preprocessor_masks_words_and_keeps_what_was_there(masked_lm):
     tokenizer = masked_lm.preprocessor.tokenizer
     texts = TEXTS * 30

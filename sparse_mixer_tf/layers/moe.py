@@ -61,9 +61,9 @@ class MixtureOfExperts(keras.layers.Layer):
         self.activation = activation
         self.inner_dropout_rate = inner_dropout_rate
         self.initializer = initializer
-        # For `fit`, whose batch size is unknown when compiling: branches over unknown sizes crash
-        # XLA (TensorFlow 2.21). With static shapes it compiles.
-        self.supports_jit = routing.router != "dropless"
+        # For `fit`, whose batch size TensorFlow does not know when compiling: branches over unknown
+        # sizes crash its XLA (2.21). With static shapes, as JAX always has them, it compiles.
+        self.supports_jit = routing.router != "dropless" or keras.backend.backend() == "jax"
         self.router = Router(
             routing.num_experts,
             routing.router_jitter,

@@ -14,26 +14,46 @@ from tests.layers.numbers_of_layers import numbers
 PROJECT = Path(__file__).parents[2]
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed")
-def test_jax_gives_the_numbers_of_tensorflow(tmp_path):
-    path = tmp_path / "jax.npz"
-    # Compiled without optimisation, in half the time.
-    jax = {
-        "KERAS_BACKEND": "jax",
-        "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "--xla_backend_optimization_level=0",
-    }
-    subprocess.run(
-        [sys.executable, "-m", "tests.layers.numbers_of_layers", str(path)],
-        env={**os.environ, **jax},
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("jax") is None, reason="jax is not installed"
+)
+# Compiled without optimisation, in half the time.
+JAX = {
+    "KERAS_BACKEND": "jax",
+    "JAX_PLATFORMS": "cpu",
+    "XLA_FLAGS": "--xla_backend_optimization_level=0",
+}
+NOT_COMPILED = """
+from tests.layers.catalogue import SUBLAYERS
+print(*(name for name, build in SUBLAYERS.items() if not build().supports_jit), sep=",")
+"""
+
+
+def under_jax(*arguments: str) -> str:
+    """What Python prints."""
+    ended = subprocess.run(
+        [sys.executable, *arguments],
+        env={**os.environ, **JAX},
         cwd=PROJECT,
         check=True,
         timeout=300,
+        stdout=subprocess.PIPE,
+        text=True,
     )
+    return ended.stdout
+
+
+@pytest.mark.slow
+def test_jax_gives_the_numbers_of_tensorflow(tmp_path):
+    path = tmp_path / "jax.npz"
+    under_jax("-m", "tests.layers.numbers_of_layers", str(path))
     ours, theirs = numbers(), np.load(path)
     assert set(ours) == set(theirs.files)
     for name, expected in ours.items():
         # Some gradients, that of a key's bias for one, are zero but for rounding.
         scale = max(np.abs(expected).max(), 0.5)
         np.testing.assert_allclose(theirs[name] / scale, expected / scale, atol=2e-5, err_msg=name)
+
+
+def test_fit_compiles_every_layer_under_jax():
+    assert under_jax("-c", NOT_COMPILED).strip() == ""

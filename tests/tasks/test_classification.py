@@ -175,6 +175,7 @@ def test_experts_report_their_load(tmp_path, words):
     summary = task.summary(_evaluate(task))
     (load,) = summary["expert_load"].values()
     assert len(load) == 2 and 0 <= summary["dropped_fraction"] <= 1
+    assert 0 < summary["expert_usage"] <= 1
 
 
 def test_examples_without_labels_give_outputs_and_no_loss(tmp_path, words):

@@ -104,8 +104,8 @@ class Mixing(keras.layers.Layer):
                 f"{self.name} was built for sequences of {self.seq} tokens and got {x.shape[1]}; "
                 f"pad or cut to {self.seq}, or build with --max_seq_length={x.shape[1]}"
             )
-        # A reshape gives the length back where the caller's graph has lost it.
-        return ops.reshape(x, (-1, self.seq, self.hidden))
+        # A reshape gives the length back where the caller's graph has lost it, and refuses another.
+        return ops.reshape(x, (ops.shape(x)[0], self.seq, self.hidden))
 
     def compute_output_shape(self, x_shape, padding_mask_shape=None):
         return x_shape

@@ -72,7 +72,7 @@ def experts_choose(probabilities, real, capacity_factor: float, min_expert_capac
     _, tokens_per_group, num_experts = ops.shape(probabilities)
     capacities = (num_experts, capacity_factor, min_expert_capacity)
     capacity = expert_capacity(tokens_per_group, *capacities)
-    limit = _limit(real, capacity, capacities)
+    limit = _limit(real, capacities)
     scores = ops.swapaxes(ops.where(real[:, :, None], probabilities, -1.0), 1, 2)
     best, token_index = ops.top_k(ops.stop_gradient(scores), capacity)
     within = ops.arange(capacity, dtype="int32") < limit[:, None, None]
@@ -113,7 +113,7 @@ def tokens_choose(
     _, tokens_per_group, num_experts = ops.shape(probabilities)
     capacities = (num_experts, capacity_factor, min_expert_capacity)
     capacity = expert_capacity(tokens_per_group, *capacities)
-    limit = _limit(real, capacity, capacities)
+    limit = _limit(real, capacities)
     choices = sort_choices(probabilities, real, num_selected_experts, batch_prioritized_routing)
     token_index, occupied = expert_slots(choices, capacity, limit)
     return expert_routing(probabilities, token_index, occupied, limit)
@@ -157,12 +157,12 @@ def expert_routing(probabilities, token_index, occupied, limit) -> Routing:
     return Routing(token_index, occupied, ops.where(occupied, gate, 0.0), limit)
 
 
-def _limit(real, capacity, capacities):
+def _limit(real, capacities):
     """Capacity of each group by its real tokens alone, int32 [groups]."""
     num_real = ops.sum(ops.cast(real, "int32"), axis=1)
     tokens_per_group = ops.shape(real)[1]
     if not isinstance(tokens_per_group, int):
-        return ops.minimum(expert_capacity(num_real, *capacities), capacity)
+        return expert_capacity(num_real, *capacities)
     # Looked up, as not every device computes in float64.
     of = [expert_capacity(max(n, 1), *capacities) for n in range(tokens_per_group + 1)]
     return ops.take(ops.convert_to_tensor(of, dtype="int32"), num_real)

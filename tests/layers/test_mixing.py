@@ -69,6 +69,17 @@ def test_another_length_than_the_one_built_for_is_refused_with_both_lengths(kind
 
 
 @pytest.mark.parametrize("kind", LEARNED)
+def test_a_graph_that_does_not_know_the_length_mixes_no_two_examples(kind):
+    layer = LEARNED[kind]()
+    layer.build((None, 12, 8))
+    traced = tf.function(layer, input_signature=[tf.TensorSpec([None, None, 8])])
+    x = sample(12, 8)
+    np.testing.assert_allclose(traced(x), layer(x), rtol=1e-5, atol=1e-5)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="reshape"):
+        traced(sample(6, 8))
+
+
+@pytest.mark.parametrize("kind", LEARNED)
 def test_an_unknown_length_is_refused_when_building(kind):
     with pytest.raises(ValueError, match="needs to know their length"):
         LEARNED[kind]().build((None, None, 6))

@@ -1,6 +1,7 @@
 # make quickstart   environment, corpus, vocabulary, training, held-out score, sample fills, report
 # make test         environment, the whole test suite
 # make test-tpu     the same on TensorFlow 2.20, the newest that there is for TPUs, without a TPU
+# make test-jax     the tests of layers on JAX, the laws of routing included
 # make build        BUILD, from the imports
 # make lint         formatting and linting
 
@@ -9,7 +10,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: quickstart test test-tpu build lint clean
+.PHONY: quickstart test test-tpu test-jax build lint clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/python -m sparse_mixer_tf.train --flagfile=configs/quickstart.flags --workdir=runs/quickstart
@@ -21,6 +22,9 @@ test: $(VENV)/.installed-dev
 
 test-tpu: $(VENV)-tpu/.installed
 	$(VENV)-tpu/bin/python -m pytest -n 2 --dist loadfile
+
+test-jax: $(VENV)/.installed-dev
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -m "not tensorflow" tests/layers
 
 build:
 	$(PYTHON) .ci/build_file.py

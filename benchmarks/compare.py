@@ -2,10 +2,11 @@
 
     python -m benchmarks.compare [--sizes=small,paper] [--precision=float32] [--jit]
                                  [--rounds=5] [--peers] [--memory] [--json=FILE]
-                                 [--parts_at_once=2]
+                                 [--batch=8] [--parts_at_once=2]
 
-Training steps and inferences of 4,096 tokens (8 x 512), milliseconds, median and spread. All models
-of one table are timed in turn, round after round, so that a slow moment of the machine meets all.
+Training steps and inferences of 4,096 tokens (8 x 512; a GPU wants `--batch=64`), milliseconds,
+median and spread. All models of one table are timed in turn, round after round, so that a slow
+moment of the machine meets all.
 `--peers` adds tables of our BERT and FNet against theirs. `--memory` runs each once more, in a
 process of its own, for its peak. `--json` keeps the ratios of ours, which `python -m
 benchmarks.regressions` holds against those of `baseline.json`. `--parts_at_once` trains as the
@@ -19,6 +20,8 @@ import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
+
+import keras
 
 from benchmarks import contestants, timing
 from benchmarks.contestants import Contestant, Options
@@ -37,6 +40,7 @@ def fields(sizes: str, options: argparse.Namespace) -> list[dict[str, tuple]]:
     models, vocabulary = SIZES[sizes]
     common = Options(
         vocabulary,
+        batch=options.batch,
         precision=options.precision,
         jit=options.jit,
         parts_at_once=options.parts_at_once,
@@ -74,10 +78,10 @@ def compare(
         times = timing.in_turn(runs, options.rounds, warmup=2)
         # In a process of its own, which has all the threads.
         rate = timing.alone(timing.matmul_gflops, options.precision.removeprefix("mixed_"))
-        how = "XLA" if options.jit else "graph"
+        how = "XLA" if options.jit or keras.backend.backend() == "jax" else "graph"
         if options.parts_at_once > 1:
             how += f", {options.parts_at_once} parts at once"
-        print(f"\n{sizes}, {what}, {options.precision}, {how}")
+        print(f"\n{sizes}, {what}, {options.precision}, {how}, {options.batch} x 512")
         print(f"  {'':22} {'ms':>8} {'min':>8} {'max':>8} {f'times {first}':>10} {'tokens/s':>9} "
               f"{'of matmul':>9}")  # fmt: skip
         ratios |= {
@@ -89,20 +93,28 @@ def compare(
         }
         reference = statistics.median(times[first])
         for name, values in times.items():
-            print(_line(name, values, reference, made[name], passes, rate))
+            tokens = options.batch * 512
+            print(_line(name, values, reference, made[name], passes, rate, tokens))
     sys.stdout.flush()
     return ratios
 
 
-def _line(name, values, reference: float, made: Contestant, passes: int, rate: float) -> str:
+def _line(
+    name, values, reference: float, made: Contestant, passes: int, rate: float, tokens: int
+) -> str:
     median = statistics.median(values)
     line = (
-        f"  {name:22} {median:>8,.0f} {min(values):>8,.0f} {max(values):>8,.0f} "
-        f"{reference / median:>10.2f} {1e3 * 4096 / median:>9,.0f}"
+        f"  {name:22} {_short(median)} {_short(min(values))} {_short(max(values))} "
+        f"{reference / median:>10.2f} {1e3 * tokens / median:>9,.0f}"
     )
     if made.flops is not None:
         line += f" {passes * made.flops / (1e6 * median) / rate:>9.0%}"
     return line
+
+
+def _short(milliseconds: float) -> str:
+    """Milliseconds of a GPU need a digit more."""
+    return f"{milliseconds:>8,.{0 if milliseconds >= 100 else 2}f}"
 
 
 def peak_memory(make: Callable, given: tuple) -> float:
@@ -119,6 +131,7 @@ def main() -> None:
     parser.add_argument("--precision", default="float32", choices=("float32", "mixed_bfloat16"))
     parser.add_argument("--jit", action="store_true", help="compile with XLA")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batch", type=int, default=8, help="sequences of 512 tokens")
     parser.add_argument("--peers", action="store_true", help="KerasHub and transformers too")
     parser.add_argument("--memory", action="store_true", help="peak memory too")
     parser.add_argument("--parts_at_once", type=int, default=1, help="of our training steps")

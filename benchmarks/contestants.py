@@ -117,8 +117,6 @@ def of_keras_hub(name: str, settings: ModelSettings, options: Options) -> Contes
     """KerasHub's BERT or FNet at the same sizes."""
     import keras_hub
 
-    from benchmarks.tensorflow_steps import training_of_model
-
     sizes = {
         "vocabulary_size": options.vocabulary_size,
         "num_layers": int(
@@ -139,7 +137,7 @@ def of_keras_hub(name: str, settings: ModelSettings, options: Options) -> Contes
     batch = batch_of(options)
     inputs = {key: batch[key] for key in model.input}
     return Contestant(
-        training_of_model(model, adamw(RATE), inputs, batch["mask_ids"], options.jit),
+        steps.training_of_model(model, adamw(RATE), inputs, batch["mask_ids"], options.jit),
         steps.inference_of(model, inputs, options.jit, lambda logits: logits),
     )
 
@@ -165,15 +163,18 @@ def of_transformers(name: str, settings: ModelSettings, options: Options) -> Con
     else:
         model = transformers.FNetForMaskedLM(transformers.FNetConfig(**sizes))
         encoder = model.fnet
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model.to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE)
-    batch = {key: torch.from_numpy(array) for key, array in batch_of(options).items()}
+    batch = {key: torch.from_numpy(array).to(device) for key, array in batch_of(options).items()}
     positions = batch["mask_positions"].long()[..., None].expand(-1, -1, settings.d_model)
-    dtype = torch.bfloat16 if options.precision == "mixed_bfloat16" else torch.float32
+    # PyTorch's FFT on a GPU knows no bfloat16.
+    half = options.precision == "mixed_bfloat16" and (name, device) != ("FNet", "cuda")
 
     def logits():
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=half):
             hidden = encoder(batch["token_ids"].long(), token_type_ids=batch["segment_ids"].long())
-            return model.cls(torch.gather(hidden[0], 1, positions.to(hidden[0].device)))
+            return model.cls(torch.gather(hidden[0], 1, positions))
 
     def train():
         model.train(True)
@@ -183,10 +184,12 @@ def of_transformers(name: str, settings: ModelSettings, options: Options) -> Con
         )
         loss.backward()
         optimizer.step()
+        return loss.item()
 
     def infer():
         model.train(False)
         with torch.inference_mode():
-            return logits()
+            # One number is read, so that a GPU has to be done.
+            return logits().flatten()[0].item()
 
     return Contestant(train, infer)

@@ -4,12 +4,19 @@ With `KERAS_BACKEND=jax` the layers and models are the same; the trainer's step,
 TensorFlow, is replaced by the plain one here. Everything is compiled, whatever `jit` says.
 """
 
+import os
 from collections.abc import Callable
 
 import jax
 import keras
 import numpy as np
 from keras import ops
+
+from sparse_mixer_tf.losses import cross_entropy_sums
+
+# A GPU's memory is taken as it is needed: while one process compares, another takes the rate of a
+# product, and the peers on PyTorch have to fit in beside.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 
 def accelerator() -> str | None:
@@ -31,7 +38,7 @@ def forward_and_back(layer: keras.layers.Layer, x, jit: bool) -> Callable:
 
     def loss_of(x, weights, cotangent):
         mapping = zip(layer.trainable_variables, weights, strict=True)
-        with keras.StatelessScope(state_mapping=list(mapping)):
+        with keras.StatelessScope(list(mapping), collect_losses=True):
             y = layer(x)
             return ops.sum(y * cotangent) + sum(layer.losses), y
 
@@ -47,32 +54,62 @@ def training_of(task, optimizer, batch: dict, jit: bool, parts_at_once: int = 1)
     batch = {name: jax.numpy.asarray(array) for name, array in batch.items()}
 
     def loss_of(trainable, fixed, key):
-        mapping = [
-            *zip(model.trainable_variables, trainable, strict=True),
-            *zip(model.non_trainable_variables, fixed, strict=True),
-        ]
-        with keras.StatelessScope(state_mapping=mapping):
+        with keras.StatelessScope(_values(model, trainable, fixed), collect_losses=True):
             loss, _ = task.contributions(batch, task.normalizers(batch), 1.0, key)
-        return loss
+        return loss, fixed
 
-    @jax.jit
-    def step(trainable, fixed, slots, key):
-        loss, gradients = jax.value_and_grad(loss_of)(trainable, fixed, key)
+    return _updates(model, optimizer, loss_of)
+
+
+def training_of_model(model: keras.Model, optimizer, inputs: dict, labels, jit: bool) -> Callable:
+    """A plain step of a model whose output are logits at the masked positions."""
+    optimizer.build(model.trainable_variables)
+    inputs = {name: jax.numpy.asarray(array) for name, array in inputs.items()}
+    labels = jax.numpy.asarray(labels)
+
+    def loss_of(trainable, fixed, key):
+        # Its dropout draws from what is no weight, so that is different after every step.
+        logits, fixed = model.stateless_call(trainable, fixed, inputs, training=True)
+        sums = cross_entropy_sums(logits, labels, ops.ones_like(labels))
+        return sums.loss / sums.count, fixed
+
+    return _updates(model, optimizer, loss_of)
+
+
+def _values(model: keras.Model, trainable, fixed) -> list[tuple]:
+    return [
+        *zip(model.trainable_variables, trainable, strict=True),
+        *zip(model.non_trainable_variables, fixed, strict=True),
+    ]
+
+
+def _updates(model: keras.Model, optimizer, loss_of: Callable) -> Callable:
+    """Steps one after another, each in the memory of the one before."""
+
+    def step(state, key):
+        trainable, fixed, slots = state
+        (loss, fixed), gradients = jax.value_and_grad(loss_of, has_aux=True)(trainable, fixed, key)
         trainable, slots = optimizer.stateless_apply(slots, gradients, trainable)
-        return loss, trainable, slots
+        return loss, (trainable, fixed, slots)
 
-    state = {
-        "trainable": [v.value for v in model.trainable_variables],
-        "slots": [v.value for v in optimizer.variables],
-    }
-    fixed = [v.value for v in model.non_trainable_variables]
+    compiled_step = jax.jit(step, donate_argnums=0)
+    # Copies, since the model keeps its own.
+    state = jax.tree.map(
+        jax.numpy.copy,
+        tuple(
+            [variable.value for variable in variables]
+            for variables in (
+                model.trainable_variables,
+                model.non_trainable_variables,
+                optimizer.variables,
+            )
+        ),
+    )
     numbers = iter(range(2**31))
 
     def run():
-        key = np.array([0, next(numbers)], "uint32")
-        loss, state["trainable"], state["slots"] = step(
-            state["trainable"], fixed, state["slots"], key
-        )
+        nonlocal state
+        loss, state = compiled_step(state, np.array([0, next(numbers)], "uint32"))
         return jax.block_until_ready((loss, state))
 
     return run

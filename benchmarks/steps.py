@@ -9,6 +9,7 @@ if keras.backend.backend() == "jax":
         forward_and_back,
         inference_of,
         training_of,
+        training_of_model,
     )
 else:
     from benchmarks.tensorflow_steps import (
@@ -17,6 +18,14 @@ else:
         forward_and_back,
         inference_of,
         training_of,
+        training_of_model,
     )
 
-__all__ = ["accelerator", "compiled", "forward_and_back", "inference_of", "training_of"]
+__all__ = [
+    "accelerator",
+    "compiled",
+    "forward_and_back",
+    "inference_of",
+    "training_of",
+    "training_of_model",
+]

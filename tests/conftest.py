@@ -12,15 +12,15 @@ import pytest  # noqa: E402
 
 import sparse_mixer_tf  # noqa: E402, F401
 
-# isort: split
-# After the package, which settles how it multiplies.
-import tensorflow as tf  # noqa: E402
+if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
+    # After the package, which settles how it multiplies.
+    import tensorflow as tf
 
-# Two CPU devices, always, so that every test of a strategy runs on any machine. This must come
-# before anything else makes TensorFlow look at its devices.
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
-)
+    # Two CPU devices, always, so that every test of a strategy runs on any machine. This must come
+    # before anything else makes TensorFlow look at its devices.
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+    )
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -1,11 +1,11 @@
 """Moving tokens to the slots of their experts and back.
 
-`gather` copies rows by index. Going back, a token's rows are added up by a segment sum, which is
-also the gradient of the way there; for 4,096 rows of 256 on 2 cores that takes 1.6 ms under XLA
-where a gather takes 1.4 ms (graph: 3.5 and 1.6), beside 120 ms of the experts' own products, so no
-gradient is written by hand. `einsum` multiplies by one-hot masks: on a TPU that is quick for small
-groups, but it costs tokens_per_group / d_ff of the experts' own products. Both give the same
-numbers; a slot that is empty holds some token or zeros, and adds nothing to any output.
+`gather` copies rows by index, and adds up what comes back for a token; each of the two is the
+other's gradient. Where tokens have chosen, they know their slots, and adding up is a gather too.
+Where experts have, a token has any number of slots, and it is a segment sum. `einsum` multiplies by
+one-hot masks: on a TPU that is quick for small groups, but it costs tokens_per_group / d_ff of the
+experts' own products. Both give the same numbers; a slot that is empty holds some token or zeros,
+and adds nothing to any output.
 """
 
 from keras import ops
@@ -24,10 +24,11 @@ def to_experts(tokens, routing: Routing, dispatch: str):
     Returns:
         [num_experts, groups * capacity, d_model].
     """
-    _, tokens_per_group, d_model = ops.shape(tokens)
+    groups, tokens_per_group, d_model = ops.shape(tokens)
     if dispatch == "gather":
-        rows = ops.reshape(tokens, (-1, d_model))
-        return ops.take(rows, _flat_tokens(routing, tokens_per_group), axis=0)
+        rows = _Rows(routing, groups * tokens_per_group, tokens_per_group)
+        slots = _linear(rows.copy, rows.add_up, ops.reshape(tokens, (-1, d_model)))
+        return ops.reshape(slots, (routing.gate.shape[1], -1, d_model))
     mask = dispatch_mask(routing, tokens_per_group, tokens.dtype)
     slots = ops.einsum("gtd,gect->egcd", tokens, mask)
     return ops.reshape(slots, (ops.shape(mask)[1], -1, d_model))
@@ -50,8 +51,8 @@ def from_experts(outputs, routing: Routing, tokens_per_group, dispatch: str):
     if dispatch == "gather":
         gate = ops.reshape(ops.swapaxes(routing.gate, 0, 1), (num_experts, -1, 1))
         weighted = ops.reshape(outputs * ops.cast(gate, outputs.dtype), (-1, d_model))
-        index = ops.reshape(_flat_tokens(routing, tokens_per_group), (-1,))
-        summed = ops.segment_sum(weighted, index, num_segments=groups * tokens_per_group)
+        rows = _Rows(routing, groups * tokens_per_group, tokens_per_group)
+        summed = _linear(rows.add_up, rows.copy, weighted)
         return ops.reshape(summed, (groups, tokens_per_group, d_model))
     mask = dispatch_mask(routing, tokens_per_group, outputs.dtype)
     combine = mask * ops.cast(routing.gate, outputs.dtype)[..., None]
@@ -69,8 +70,58 @@ def dispatch_mask(routing: Routing, tokens_per_group, dtype):
     return one_hot * ops.cast(routing.occupied, dtype)[..., None]
 
 
-def _flat_tokens(routing: Routing, tokens_per_group):
-    """int32 [num_experts, groups * capacity]: the slots' tokens, counted through all groups."""
-    groups, num_experts, _ = ops.shape(routing.token_index)
-    first = ops.arange(groups, dtype="int32")[:, None, None] * tokens_per_group
-    return ops.reshape(ops.swapaxes(routing.token_index + first, 0, 1), (num_experts, -1))
+class _Rows:
+    """Rows by token, all groups', and by slot, all experts'; each way the other's transpose.
+
+    Args:
+        routing: a `Routing`.
+        num_tokens: rows by token.
+        tokens_per_group: of these, how many belong to a group.
+    """
+
+    def __init__(self, routing: Routing, num_tokens, tokens_per_group):
+        groups, _, self._capacity = ops.shape(routing.token_index)
+        self._num_tokens, self._groups = num_tokens, groups
+        first = ops.arange(groups, dtype="int32")[:, None, None] * tokens_per_group
+        self._token = ops.reshape(ops.swapaxes(routing.token_index + first, 0, 1), (-1,))
+        self._slot_of_choice = routing.slot_of_choice
+
+    def copy(self, by_token):
+        """[tokens, d_model] to [slots, d_model]."""
+        return ops.take(by_token, self._token, axis=0)
+
+    def add_up(self, by_slot):
+        """[slots, d_model] to [tokens, d_model]; what is in empty slots has to be 0."""
+        if self._slot_of_choice is None:
+            # In float32: the sums are exacter, and a GPU adds bfloat16 to memory three times as
+            # slowly.
+            summed = ops.segment_sum(
+                ops.cast(by_slot, "float32"), self._token, num_segments=self._num_tokens
+            )
+            return ops.cast(summed, by_slot.dtype)
+        slot, given = self._slots()
+        rows = ops.take(by_slot, slot, axis=0)
+        return ops.sum(ops.where(given[..., None], rows, ops.zeros((), rows.dtype)), axis=0)
+
+    def _slots(self):
+        """int32 [choices of a token, tokens], the row of each by slot, and whether it has one."""
+        group = ops.arange(self._groups, dtype="int32")[:, None, None]
+        slot = self._slot_of_choice
+        expert, place = slot // self._capacity, slot % self._capacity
+        row = (expert * self._groups + group) * self._capacity + place
+        shape = (ops.shape(slot)[1], -1)
+        row, given = (ops.reshape(ops.swapaxes(y, 0, 1), shape) for y in (row, slot >= 0))
+        return ops.where(given, row, 0), given
+
+
+def _linear(function, transposed, x):
+    """`function(x)`, whose gradient is `transposed`."""
+
+    @ops.custom_gradient
+    def run(x):
+        def gradient(*arguments, upstream=None):
+            return transposed(arguments[0] if upstream is None else upstream)
+
+        return function(x), gradient
+
+    return run(x)

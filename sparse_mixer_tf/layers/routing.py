@@ -20,12 +20,16 @@ class Routing(NamedTuple):
         gate: float32 [groups, num_experts, capacity], the router probability with which the
             expert's output enters the token's, not renormalised; 0 in empty slots. Differentiable.
         expert_capacity: int32 [groups], how many slots of each expert may be occupied.
+        slot_of_choice: int32 [groups, num_selected_experts, tokens_per_group], which of its group's
+            num_experts * capacity slots each choice of each token has got, -1 where none; `None`
+            where experts choose, who give a token any number of slots.
     """
 
     token_index: Any
     occupied: Any
     gate: Any
     expert_capacity: Any
+    slot_of_choice: Any = None
 
 
 def expert_capacity(num_tokens, num_experts: int, capacity_factor: float, min_expert_capacity: int):
@@ -115,8 +119,11 @@ def tokens_choose(
     capacity = expert_capacity(tokens_per_group, *capacities)
     limit = _limit(real, capacities)
     choices = sort_choices(probabilities, real, num_selected_experts, batch_prioritized_routing)
-    token_index, occupied = expert_slots(choices, capacity, limit)
-    return expert_routing(probabilities, token_index, occupied, limit)
+    number, occupied = expert_slots(choices, capacity, limit)
+    routing = expert_routing(probabilities, number % tokens_per_group, occupied, limit)
+    slots = slots_of_choices(number, occupied, num_selected_experts * tokens_per_group)
+    shape = (-1, num_selected_experts, tokens_per_group)
+    return routing._replace(slot_of_choice=ops.reshape(slots, shape))
 
 
 def expert_slots(choices: SortedChoices, capacity, limit):
@@ -128,13 +135,34 @@ def expert_slots(choices: SortedChoices, capacity, limit):
         limit: int32 [groups], how many of those may be occupied.
 
     Returns:
-        token_index int32 and occupied bool, both [groups, num_experts, capacity].
+        The number of the choice, int32, and occupied, bool, both [groups, num_experts, capacity].
     """
     slot = ops.arange(capacity, dtype="int32")
     taken = ops.minimum(choices.count, limit[:, None])
     occupied = slot < taken[:, :, None]
     index = ops.where(occupied, choices.start[:, :, None] + slot, 0)
-    return choices.token_at(index), occupied
+    return choices.number_at(index), occupied
+
+
+def slots_of_choices(number, occupied, num_choices):
+    """The inverse of `expert_slots`: where each choice has found room.
+
+    Args:
+        number: int32 [groups, num_experts, capacity].
+        occupied: bool [groups, num_experts, capacity].
+        num_choices: choices of a group.
+
+    Returns:
+        int32 [groups, num_choices], a slot among num_experts * capacity; -1 where there was none.
+    """
+    groups, num_experts, capacity = ops.shape(number)
+    slots = num_experts * capacity
+    first = ops.arange(groups, dtype="int32")[:, None, None] * num_choices
+    # What is in no slot stays 0; what empty slots name goes to one place more, which is cut off.
+    index = ops.where(occupied, first + number, groups * num_choices)
+    slot = ops.tile(ops.arange(1, slots + 1, dtype="int32"), [groups])
+    found = ops.scatter(ops.reshape(index, (-1, 1)), slot, (groups * num_choices + 1,))
+    return ops.reshape(found[:-1] - 1, (-1, num_choices))
 
 
 def expert_routing(probabilities, token_index, occupied, limit) -> Routing:

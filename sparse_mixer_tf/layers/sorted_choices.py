@@ -8,25 +8,25 @@ from keras import ops
 class SortedChoices(NamedTuple):
     """All choices of a group: those of expert 0 first, each expert's in order of priority.
 
-    Choices of padding come after those of the last expert and are counted nowhere.
+    Choice number `i * tokens_per_group + t` is the i-th choice of token t. Choices of padding come
+    after those of the last expert and are counted nowhere.
 
     Attributes:
-        token: int32 [groups, choices], place of the choosing token in its group;
-            choices = num_selected_experts * tokens_per_group.
+        number: int32 [groups, choices]; choices = num_selected_experts * tokens_per_group.
         start: int32 [groups, num_experts], where the choices of each expert start.
         count: int32 [groups, num_experts], how many there are.
     """
 
-    token: Any
+    number: Any
     start: Any
     count: Any
 
-    def token_at(self, index):
-        """The tokens of some choices: int32 [groups, ...] indices to tokens of the same shape."""
-        groups, choices = ops.shape(self.token)
+    def number_at(self, index):
+        """The numbers of some choices: int32 [groups, ...] indices to numbers of the same shape."""
+        groups, choices = ops.shape(self.number)
         first = ops.arange(groups, dtype="int32") * choices
         first = ops.reshape(first, (-1,) + (1,) * (len(index.shape) - 1))
-        return ops.take(ops.reshape(self.token, (-1,)), first + index, axis=0)
+        return ops.take(ops.reshape(self.number, (-1,)), first + index, axis=0)
 
 
 def sort_choices(
@@ -64,7 +64,9 @@ def sort_choices(
     count = ops.sum(
         ops.cast(expert[..., None] == ops.arange(num_experts, dtype="int32"), "int32"), axis=(1, 2)
     )
-    sorted_rank = key % choices % tokens_per_group
+    sorted_priority = key % choices
+    sorted_rank = sorted_priority % tokens_per_group
     first = ops.arange(groups, dtype="int32")[:, None] * tokens_per_group
     token = ops.take(ops.reshape(place, (-1,)), first + sorted_rank, axis=0)
-    return SortedChoices(token, ops.cumsum(count, axis=1) - count, count)
+    number = sorted_priority - sorted_rank + token
+    return SortedChoices(number, ops.cumsum(count, axis=1) - count, count)

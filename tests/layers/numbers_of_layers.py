@@ -1,83 +1,57 @@
-"""Outputs and gradients of every sublayer on whatever backend Keras has.
+"""Outputs and gradients of every layer on whatever backend Keras has.
 
 python -m tests.layers.numbers_of_layers FILE.npz
 """
 
 import sys
 
-import keras
 import numpy as np
+from keras import ops
 
-from sparse_mixer_tf import layers
-from tests.layers.catalogue import BATCH, D_MODEL, SEQ, SUBLAYERS
+from sparse_mixer_tf.layers import random_key
+from tests.layers.backend import compiled, gradients
+from tests.layers.catalogue import LAYERS, Specimen, build
 
 KEY = np.array([7, 11], np.uint32)
-X = np.random.default_rng(1).normal(size=(BATCH, SEQ, D_MODEL)).astype("float32")
-MASK = np.arange(SEQ) < np.array([[SEQ], [5], [2]])
 
 
-def set_weights(layer):
-    """Weights that depend on their order and shape alone."""
-    rng = np.random.default_rng(2)
-    for variable in layer.trainable_variables:
-        variable.assign(rng.normal(size=variable.shape).astype("float32") * 0.5)
+def forward_and_backward(layer, specimen: Specimen) -> tuple:
+    """A training step of a layer with dropout on, and what to call it with.
+
+    Returns:
+        A function of the specimen's inputs that returns the output and the gradients for those of
+        floats and for the weights, and the inputs themselves.
+    """
+    is_float = [np.issubdtype(array.dtype, np.floating) for array in specimen.inputs]
+
+    def step(*inputs):
+        def loss(*differentiated):
+            given = iter(differentiated)
+            arguments = [
+                next(given) if floating else array
+                for floating, array in zip(is_float, inputs, strict=True)
+            ]
+            with random_key(KEY):
+                y = layer(*arguments, **specimen.options, training=True)
+            return ops.sum(ops.cast(y, "float32") ** 2) + sum(layer.losses), y
+
+        floats = [array for array, floating in zip(inputs, is_float, strict=True) if floating]
+        y, found = gradients(loss, floats, layer.trainable_variables)
+        return [y, *found]
+
+    return step, specimen.inputs
 
 
 def numbers() -> dict[str, np.ndarray]:
     """Arrays by the name of the layer and of the quantity."""
     results = {}
-    for name, build in SUBLAYERS.items():
-        layer = build()
-        layer.build(X.shape)
-        set_weights(layer)
-        y, gradients = forward_and_backward(layer)
+    for name, specimen in LAYERS.items():
+        step, inputs = forward_and_backward(build(specimen), specimen)
+        y, *found = compiled(step, xla=False)(*inputs)
         results[f"{name}/y"] = np.asarray(y)
-        for index, gradient in enumerate(gradients):
+        for index, gradient in enumerate(found):
             results[f"{name}/gradient_{index}"] = np.asarray(gradient)
-    embedding = layers.TokenEmbedding(30, D_MODEL, SEQ, d_emb=4)
-    embedding.build((BATCH, SEQ))
-    set_weights(embedding)
-    ids = np.arange(BATCH * SEQ).reshape(BATCH, SEQ) % 30
-    embedded = embedding(ids, segment_ids=ids % 4)
-    head = layers.MaskedLMHead(embedding)
-    head.build((BATCH, SEQ, D_MODEL))
-    set_weights(head)
-    pooler = layers.Pooler()
-    pooler.build((BATCH, SEQ, D_MODEL))
-    set_weights(pooler)
-    results["embedding"] = np.asarray(embedded)
-    results["head"] = np.asarray(head(embedded, ids[:, :3] % SEQ))
-    results["pooler"] = np.asarray(pooler(embedded))
     return results
-
-
-def forward_and_backward(layer):
-    """Output, and gradients for the weights, of a compiled training step with dropout on."""
-    if keras.backend.backend() == "jax":
-        import jax
-
-        def loss(trainable, fixed, x, mask):
-            with layers.random_key(KEY):
-                y, _, losses = layer.stateless_call(
-                    trainable, fixed, x, padding_mask=mask, training=True, return_losses=True
-                )
-            return (y**2).sum() + sum(losses), y
-
-        step = jax.jit(jax.grad(loss, has_aux=True))
-        trainable = [v.value for v in layer.trainable_variables]
-        fixed = [v.value for v in layer.non_trainable_variables]
-        gradients, y = step(trainable, fixed, X, MASK)
-        return y, gradients
-    import tensorflow as tf
-
-    @tf.function(autograph=False)
-    def step(x, mask):
-        with layers.random_key(KEY), tf.GradientTape() as tape:
-            y = layer(x, padding_mask=mask, training=True)
-            loss = tf.reduce_sum(y**2) + sum(layer.losses)
-        return y, tape.gradient(loss, [v.value for v in layer.trainable_variables])
-
-    return step(tf.constant(X), tf.constant(MASK))
 
 
 if __name__ == "__main__":

@@ -10,9 +10,8 @@ import pytest
 
 from tests.layers.numbers_of_layers import numbers
 
+pytestmark = pytest.mark.tensorflow
 PROJECT = Path(__file__).parents[2]
-
-
 # Compiled without optimisation, in half the time.
 JAX = {
     "KERAS_BACKEND": "jax",
@@ -31,18 +30,41 @@ for router in ("experts_choose", "tokens_choose", "dropless"):
 """
 
 
+# All but the laws of routing, which `make test-jax` tries too: to JAX every shape is a program.
+FILES = [
+    f"tests/layers/test_{name}.py"
+    for name in (
+        "activations",
+        "adaptive_span",
+        "contract",
+        "encoder_parts",
+        "mixing",
+        "randomness",
+        "reference_numbers",
+        "reference_routing",
+        "relative_attention",
+        "routing_settings",
+    )
+]
+
+
 def under_jax(*arguments: str) -> str:
     """What Python prints."""
     ended = subprocess.run(
         [sys.executable, *arguments],
         env={**os.environ, **JAX},
         cwd=PROJECT,
-        check=True,
-        timeout=300,
+        timeout=1800,
         stdout=subprocess.PIPE,
         text=True,
     )
+    assert ended.returncode == 0, ended.stdout
     return ended.stdout
+
+
+@pytest.mark.heavy
+def test_the_tests_of_layers_hold_on_jax():
+    under_jax("-m", "pytest", "-m", "not tensorflow", "-p", "no:xdist", "--tb=short", *FILES)
 
 
 @pytest.mark.slow

@@ -1,22 +1,16 @@
-"""What every sublayer keeps to, whatever it does."""
+"""What every layer keeps to, whatever it does."""
 
 import json
 
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from sparse_mixer_tf.layers import random_key
-from tests.layers.catalogue import BATCH, D_MODEL, SEQ, SUBLAYERS
+from tests.layers.backend import compiled
+from tests.layers.catalogue import BATCH, LAYERS, SUBLAYERS, X, build
+from tests.layers.numbers_of_layers import forward_and_backward
 
-KEY = np.array([7, 11], np.uint32)
-MASK = tf.constant(np.arange(SEQ) < np.array([[SEQ], [5], [2]]))
-every_sublayer = pytest.mark.parametrize("name", SUBLAYERS)
-
-
-def sample(dtype="float32"):
-    return tf.cast(tf.random.stateless_normal([BATCH, SEQ, D_MODEL], seed=[1, 2]), dtype)
+every_layer = pytest.mark.parametrize("name", LAYERS)
 
 
 def built(name, dtype="float32"):
@@ -24,83 +18,80 @@ def built(name, dtype="float32"):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(dtype)
     try:
-        layer = SUBLAYERS[name]()
+        return build(LAYERS[name])
     finally:
         keras.config.set_dtype_policy(before)
-    layer.build((BATCH, SEQ, D_MODEL))
-    return layer
 
 
-def forward_and_backward(layer, x, mask):
-    with random_key(KEY), tf.GradientTape() as tape:
-        tape.watch(x)
-        y = layer(x, padding_mask=mask, training=True)
-        loss = tf.reduce_sum(tf.cast(y, "float32") ** 2) + sum(layer.losses)
-    weights = [v.value for v in layer.trainable_variables]
-    return [y, *tape.gradient(loss, [x, *weights])]
+def called(layer, name):
+    return layer(*LAYERS[name].inputs, **LAYERS[name].options)
 
 
-@every_sublayer
-def test_shape_is_kept_and_masks_are_optional(name):
-    layer, x = built(name), sample()
-    assert layer(x).shape == x.shape
-    assert layer(x, padding_mask=MASK, training=True).shape == x.shape
-    assert layer.compute_output_shape(x.shape) == tuple(x.shape)
+@every_layer
+def test_the_shape_is_known_beforehand(name):
+    layer, specimen = built(name), LAYERS[name]
+    assert called(layer, name).shape == specimen.output
+    symbols = [keras.KerasTensor(x.shape, str(x.dtype)) for x in specimen.inputs]
+    assert layer(*symbols).shape == specimen.output
 
 
-@every_sublayer
+@pytest.mark.parametrize("name", SUBLAYERS)
+def test_masks_are_optional(name):
+    assert built(name)(X, training=True).shape == X.shape
+
+
+@every_layer
 def test_eager_graph_and_xla_give_the_same_numbers_with_dropout_on(name):
-    layer, x, mask = built(name), sample(), MASK
-    eager = forward_and_backward(layer, x, mask)
+    step, inputs = forward_and_backward(built(name), LAYERS[name])
+    eager = step(*inputs)
     assert all(np.isfinite(value).all() for value in eager)
-    for jit_compile in (False, True):
-        step = tf.function(
-            lambda x, mask: forward_and_backward(layer, x, mask),
-            jit_compile=jit_compile,
-            autograph=False,
-        )
-        for ours, theirs in zip(step(x, mask), eager, strict=True):
+    for xla in (False, True):
+        for ours, theirs in zip(compiled(step, xla)(*inputs), eager, strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
-@every_sublayer
+@every_layer
 def test_config_goes_through_json_and_gives_the_same_layer(name):
-    layer, x = built(name), sample()
+    layer = built(name)
     config = json.loads(json.dumps(keras.saving.serialize_keras_object(layer)))
     copy = keras.saving.deserialize_keras_object(config)
     assert json.dumps(copy.get_config()) == json.dumps(layer.get_config())
     copy.set_weights(layer.get_weights())
-    np.testing.assert_array_equal(copy(x, padding_mask=MASK), layer(x, padding_mask=MASK))
+    np.testing.assert_array_equal(called(copy, name), called(layer, name))
 
 
-@every_sublayer
+@every_layer
 def test_a_saved_model_comes_back_with_the_same_numbers(name, tmp_path):
-    inputs = keras.Input((SEQ, D_MODEL))
-    mask = keras.Input((SEQ,), dtype="bool")
-    model = keras.Model([inputs, mask], built(name)(inputs, padding_mask=mask))
+    specimen = LAYERS[name]
+    arrays = [*specimen.inputs, *specimen.options.values()]
+    inputs = [keras.Input(batch_shape=x.shape, dtype=str(x.dtype)) for x in arrays]
+    count = len(specimen.inputs)
+    options = dict(zip(specimen.options, inputs[count:], strict=True))
+    model = keras.Model(inputs, built(name)(*inputs[:count], **options))
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    np.testing.assert_array_equal(loaded([sample(), MASK]), model([sample(), MASK]))
+    np.testing.assert_array_equal(loaded(arrays), model(arrays))
 
 
-@every_sublayer
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("name", [name for name in LAYERS if LAYERS[name].any_batch])
 def test_unknown_batch_sizes_work_in_a_graph(name):
-    layer, x = built(name), sample()
-    step = tf.function(
-        lambda x: layer(x),
-        input_signature=[tf.TensorSpec([None, SEQ, D_MODEL])],
-        autograph=False,
-    )
-    np.testing.assert_allclose(step(x), layer(x), rtol=1e-5, atol=1e-5)
+    import tensorflow as tf
+
+    layer, inputs = built(name), LAYERS[name].inputs
+    unknown = [tf.TensorSpec([None, *x.shape[1:]], x.dtype) for x in inputs]
+    step = tf.function(lambda *x: layer(*x), input_signature=unknown, autograph=False)
+    for size in (BATCH, 2):
+        some = [x[:size] for x in inputs]
+        np.testing.assert_allclose(step(*some), layer(*some), rtol=1e-5, atol=1e-5)
 
 
-@every_sublayer
+@every_layer
 def test_bfloat16_is_float32_to_its_precision(name):
     half, full = built(name, "mixed_bfloat16"), built(name)
     half.set_weights(full.get_weights())
-    y = half(sample(), padding_mask=MASK)
-    assert y.dtype == tf.bfloat16
+    y, expected = called(half, name), np.asarray(called(full, name))
+    assert y.dtype == ("float32" if LAYERS[name].keeps_float32 else "bfloat16")
     assert all(v.dtype == "float32" for v in half.trainable_variables)
-    expected = np.asarray(full(sample(), padding_mask=MASK))
     scale = np.abs(expected).max()
-    np.testing.assert_allclose(tf.cast(y, "float32"), expected, atol=0.03 * scale)
+    np.testing.assert_allclose(np.asarray(y, "float32"), expected, atol=0.03 * scale)

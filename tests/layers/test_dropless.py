@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from keras import ops
 
@@ -17,10 +16,12 @@ from sparse_mixer_tf.layers.dropless import (
 )
 from sparse_mixer_tf.layers.expert_runs import overhang, runs_of
 from sparse_mixer_tf.layers.varying_shapes import shapes_may_vary, varying_shapes
-from tests.layers.small_moe import D_MODEL, layer_for, tokens_of
+from tests.layers.backend import compiled, gradients
+from tests.layers.small_moe import D_MODEL, few, layer_for, tokens_of
 
-few = settings(max_examples=15, deadline=None, derandomize=True, database=None)
-in_both_ways = pytest.mark.parametrize("varying", [False, True], ids=["static", "varying"])
+# Shapes vary in TensorFlow's graphs alone.
+VARYING = pytest.param(True, marks=pytest.mark.tensorflow, id="varying")
+in_both_ways = pytest.mark.parametrize("varying", [pytest.param(False, id="static"), VARYING])
 
 
 def loop_over_tokens(layer, x, mask, selected):
@@ -89,15 +90,17 @@ def test_slots_and_runs_of_dropless_hold_every_choice_once(tokens, experts, scal
 @pytest.mark.parametrize(("experts", "tokens"), [(2, 12), (4, 3), (5, 40)])
 def test_dropless_compiles_however_few_experts_and_tokens_there_are(experts, tokens):
     layer = layer_for("dropless", num_experts=experts)
-    x = tf.constant(tokens_of(1, tokens, 4))
-    compiled = tf.function(layer, jit_compile=True)
-    np.testing.assert_allclose(compiled(x), layer(x), rtol=1e-4, atol=1e-5)
+    x = tokens_of(1, tokens, 4)
+    np.testing.assert_allclose(compiled(layer)(x), layer(x), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
     ("varying", "small_kernel"),
-    [(False, 0), (True, 2**17), (True, 0)],
-    ids=["static", "varying, small kernels", "varying, large kernels"],
+    [
+        pytest.param(False, 0, id="static"),
+        pytest.param(True, 2**17, id="varying, small kernels", marks=pytest.mark.tensorflow),
+        pytest.param(True, 0, id="varying, large kernels", marks=pytest.mark.tensorflow),
+    ],
 )
 @pytest.mark.parametrize("activation", ["gelu", "gelu_exact", "relu"])
 @pytest.mark.parametrize("favour", [0.0, 100.0])
@@ -107,28 +110,28 @@ def test_gradients_equal_those_of_every_expert_on_every_token(
     monkeypatch.setattr(expert_turns, "_SMALL_KERNEL", small_kernel)
     layer = layer_for("dropless", num_selected_experts=2, activation=activation)
     layer.router.bias.assign([favour, 0, 0, 0])
-    x = tf.constant(tokens_of(3, 7, 4))
+    x = tokens_of(3, 7, 4)
     mask = np.random.default_rng(1).random((3, 7)) < 0.8
     cotangent = tokens_of(3, 7, 5)
 
-    def by_all_experts():
-        tokens = tf.reshape(x, [-1, D_MODEL])
-        probabilities = tf.nn.softmax(layer.router(tokens[None])[0])
-        best, expert = tf.math.top_k(probabilities, 2)
-        weight = tf.reduce_sum(tf.one_hot(expert, 4) * best[..., None], axis=1) * mask.reshape(
-            -1, 1
-        )
-        outputs = layer.experts(tf.broadcast_to(tokens, [4, *tokens.shape]))
-        return tf.reshape(tf.einsum("etd,te->td", outputs, weight), x.shape)
+    def by_all_experts(x):
+        tokens = ops.reshape(x, (-1, D_MODEL))
+        probabilities = ops.softmax(layer.router(tokens[None])[0])
+        best, expert = ops.top_k(probabilities, 2)
+        weight = ops.sum(ops.one_hot(expert, 4) * best[..., None], axis=1) * mask.reshape(-1, 1)
+        outputs = layer.experts(ops.broadcast_to(tokens, (4, *tokens.shape)))
+        return ops.reshape(ops.einsum("etd,te->td", outputs, weight), x.shape)
 
     results = []
-    for forward in (by_all_experts, lambda: layer(x, padding_mask=mask)):
-        with tf.GradientTape() as tape, varying_shapes(varying):
-            tape.watch(x)
-            y = forward()
-            loss = tf.reduce_sum(y * cotangent)
-        weights = [v.value for v in layer.trainable_variables]
-        results.append([y, *tape.gradient(loss, [x, *weights])])
+    for forward in (by_all_experts, lambda x: layer(x, padding_mask=mask)):
+
+        def loss(x, forward=forward):
+            y = forward(x)
+            return ops.sum(y * cotangent), y
+
+        with varying_shapes(varying):
+            y, found = gradients(loss, [x], layer.trainable_variables)
+        results.append([y, *found])
     for expected, actual in zip(*results, strict=True):
         np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
 
@@ -144,12 +147,9 @@ def test_inner_dropout_drops_the_same_elements_forward_and_backward(varying):
         with varying_shapes(varying), random_key(np.array([1, 2], "uint32")):
             return layer(x, training=True)
 
-    with tf.GradientTape() as tape:
-        start = tf.constant(x)
-        tape.watch(start)
-        loss = tf.reduce_sum(run(start))
-    slope = float(tf.reduce_sum(tape.gradient(loss, start) * direction))
-    rise = float(tf.reduce_sum(run(x + direction) - run(x - direction)) / 2)
+    _, (found,) = gradients(lambda x: (ops.sum(run(x)), None), [x])
+    slope = float(ops.sum(found * direction))
+    rise = float(ops.sum(run(x + direction) - run(x - direction)) / 2)
     assert abs(slope) > 1e-3
     np.testing.assert_allclose(rise, slope, rtol=2e-2)
 

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
+from keras import ops
 
 from sparse_mixer_tf.layers import (
     MixtureOfExperts,
@@ -14,6 +14,7 @@ from sparse_mixer_tf.layers import (
     random_key,
 )
 from sparse_mixer_tf.layers.gates import gate_weights, random_normal, softmax_of_largest
+from tests.layers import backend
 
 EXPERTS = 6
 LOGITS = np.random.default_rng(0).standard_normal((2, 50, EXPERTS)).astype("float32")
@@ -49,7 +50,7 @@ def make(gate, router="dropless", **options):
 
 
 def tokens(batch=2, seq=20):
-    return tf.random.stateless_normal((batch, seq, 8), seed=[1, 2])
+    return np.random.default_rng(1).normal(size=(batch, seq, 8)).astype("float32")
 
 
 @pytest.mark.parametrize("gate", ["top_k", "noisy_top_k", "frozen_random", "gshard"])
@@ -75,11 +76,11 @@ def test_of_equal_logits_no_more_than_asked_for_are_chosen():
 
 
 def test_one_chosen_expert_has_weight_one_and_teaches_the_router_nothing():
-    logits = tf.constant(LOGITS)
-    with tf.GradientTape() as tape:
-        tape.watch(logits)
-        total = tf.reduce_sum(gate_weights(logits, "top_k", 1) ** 2 * LOGITS)
-    np.testing.assert_array_equal(tape.gradient(total, logits), np.zeros_like(LOGITS))
+    def loss(logits):
+        return ops.sum(gate_weights(logits, "top_k", 1) ** 2 * LOGITS), None
+
+    _, (gradient,) = backend.gradients(loss, [LOGITS])
+    np.testing.assert_array_equal(gradient, np.zeros_like(LOGITS))
 
 
 def test_the_second_expert_of_gshard_stays_in_proportion_to_its_weight():
@@ -127,11 +128,14 @@ def test_more_experts_can_be_selected_while_training():
 
 
 def gradients(layer, x, key=KEY, factor=1.0):
-    with random_key(key), tf.GradientTape() as tape:
-        y = layer(x, training=True)
-        loss = factor * tf.reduce_sum(y**2) + sum(layer.losses)
-    variables = {v.path.split("/", 1)[-1]: v.value for v in layer.trainable_variables}
-    return dict(zip(variables, tape.gradient(loss, [*variables.values()]), strict=True))
+    def loss():
+        with random_key(key):
+            y = layer(x, training=True)
+        return factor * ops.sum(y**2) + sum(layer.losses), None
+
+    _, found = backend.gradients(loss, variables=layer.trainable_variables)
+    names = [v.path.split("/", 1)[-1] for v in layer.trainable_variables]
+    return dict(zip(names, found, strict=True))
 
 
 @pytest.mark.parametrize("router", ["dropless", "tokens_choose"])
@@ -155,7 +159,7 @@ def test_balance_and_z_loss_reach_the_router(gate, name):
     factors = {"balance_loss_factor": 0.0, "router_z_loss_factor": 0.0}
     without = gradients(make(gate, **factors), tokens(), factor=0.0)
     kernel = gradients(make(gate, **{**factors, name: 0.5}), tokens(), factor=0.0)
-    assert without["router/kernel"] is None or not np.abs(without["router/kernel"]).any()
+    assert not np.abs(without["router/kernel"]).any()
     assert np.abs(kernel["router/kernel"]).max() > 1e-4
 
 
@@ -176,7 +180,9 @@ def test_noise_follows_the_key_and_is_for_training_alone(gate):
 def test_tokens_meet_the_experts_that_the_gate_chose(gate):
     """Each token by hand: the sum of its chosen experts, weighed by the gate."""
     layer, x = make(gate), tokens(1, 12)
-    values = {v.path.split("/", 1)[-1]: v.numpy() for v in layer.weights if "seed" not in v.path}
+    values = {
+        v.path.split("/", 1)[-1]: np.asarray(v) for v in layer.weights if "seed" not in v.path
+    }
     y = np.asarray(layer(x))[0]
     for token, ours in zip(np.asarray(x)[0], y, strict=True):
         logits = token @ values["router/kernel"] + values["router/bias"]
@@ -194,14 +200,14 @@ def test_tokens_meet_the_experts_that_the_gate_chose(gate):
 def test_a_router_without_bias_has_none():
     layer = make("top_k", router_bias=False)
     assert not [v.path for v in layer.weights if v.path.endswith("router/bias")]
-    assert gradients(layer, tokens())["router/kernel"] is not None
+    assert np.abs(gradients(layer, tokens())["router/kernel"]).any()
 
 
 def test_a_frozen_router_has_weights_that_do_not_train():
     router = Router(4, frozen=True)
     router.build((None, None, 8))
     assert router.trainable_variables == []
-    assert np.abs(router.kernel.numpy()).max() > 0
+    assert np.abs(router.kernel).max() > 0
 
 
 @pytest.mark.parametrize(

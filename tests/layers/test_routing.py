@@ -1,9 +1,10 @@
 """Laws of routing and dispatch, over random shapes."""
 
+import math
+
 import numpy as np
 import pytest
-import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from keras import ops
 
@@ -13,9 +14,9 @@ from sparse_mixer_tf.layers.router_losses import balance_loss
 from sparse_mixer_tf.layers.router_metrics import slot_metrics
 from sparse_mixer_tf.layers.routing import expert_capacity, experts_choose, tokens_choose
 from sparse_mixer_tf.layers.token_groups import group_shape, group_tokens, ungroup_tokens
-from tests.layers.small_moe import D_MODEL, layer_for, tokens_of
-
-few = settings(max_examples=15, deadline=None, derandomize=True, database=None)
+from sparse_mixer_tf.layers.varying_shapes import varying_shapes
+from tests.layers.backend import gradients
+from tests.layers.small_moe import D_MODEL, few, layer_for, tokens_of
 
 
 @st.composite
@@ -85,16 +86,20 @@ def test_a_token_sits_at_most_once_with_an_expert_and_gates_are_probabilities(ca
 def test_padding_changes_no_other_token_by_a_bit(router, seq, pads, seed):
     layer = layer_for(router)
     x, noise = tokens_of(2, seq, seed), tokens_of(2, pads, seed + 1)
-    mask = np.concatenate([np.ones((2, seq), bool), np.zeros((2, pads), bool)], axis=1)
-    outputs = [
-        np.asarray(layer(np.concatenate([x, filler], axis=1), padding_mask=mask))
-        for filler in (noise, 100 * noise, 0 * noise)
-    ]
+    # Anywhere among the tokens.
+    places = np.sort(np.random.default_rng(seed).permutation(seq + pads)[:seq])
+    mask = np.zeros((2, seq + pads), bool)
+    mask[:, places] = True
+    outputs = []
+    for filler in (noise, 100 * noise, 0 * noise):
+        given_tokens = np.empty((2, seq + pads, D_MODEL), "float32")
+        given_tokens[:, mask[0]], given_tokens[:, ~mask[0]] = x, filler
+        outputs.append(np.asarray(layer(given_tokens, padding_mask=mask)))
     for output in outputs:
-        np.testing.assert_array_equal(output[:, :seq], outputs[0][:, :seq])
-        np.testing.assert_array_equal(output[:, seq:], 0)
+        np.testing.assert_array_equal(output[:, mask[0]], outputs[0][:, mask[0]])
+        np.testing.assert_array_equal(output[:, ~mask[0]], 0)
     # Without the padding the products have other shapes, so only the last bits may differ.
-    np.testing.assert_allclose(outputs[0][:, :seq], layer(x), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(outputs[0][:, mask[0]], layer(x), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("router", ["experts_choose", "tokens_choose", "dropless"])
@@ -115,14 +120,48 @@ def test_padding_enters_no_loss_and_no_metric(router):
 
 @pytest.mark.parametrize("router", ["experts_choose", "tokens_choose"])
 @few
-@given(batch=st.integers(2, 6), seq=st.integers(3, 9), seed=st.integers(0, 99))
-def test_permuting_the_batch_permutes_the_output(router, batch, seq, seed):
-    layer = layer_for(router, capacity_factor=0.5)
+@given(
+    batch=st.integers(2, 6),
+    seq=st.integers(4, 9),
+    selected=st.integers(1, 2),
+    group_a_sequence=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_permuting_the_batch_permutes_the_output(
+    router, batch, seq, selected, group_a_sequence, seed
+):
+    layer = layer_for(
+        router,
+        capacity_factor=0.5 / selected,
+        num_selected_experts=selected,
+        max_group_size=seq if group_a_sequence else 4096,
+    )
     x = tokens_of(batch, seq, seed)
     order = np.random.default_rng(seed).permutation(batch)
     y = np.asarray(layer(x))
     assert (y == 0).all(-1).any(), "some token should be dropped, else the order hardly matters"
     np.testing.assert_allclose(layer(x[order]), y[order], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("varying", [False, True], ids=["static", "varying"])
+@pytest.mark.parametrize("router", ["experts_choose", "tokens_choose", "dropless"])
+def test_no_tensor_is_as_large_as_every_expert_on_every_token(router, varying):
+    import tensorflow as tf
+
+    layer, x = layer_for(router, num_experts=8), tokens_of(4, 32, 0)
+
+    @tf.function(autograph=False)
+    def step(x):
+        with varying_shapes(varying):
+            return gradients(lambda x: (ops.sum(layer(x) ** 2), None), [x], layer.trainable_weights)
+
+    graph = step.get_concrete_function(x).graph.as_graph_def(add_shapes=True)
+    nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
+    shapes = [shape for node in nodes for shape in node.attr["_output_shapes"].list.shape]
+    sizes = [math.prod(d.size for d in shape.dim) for shape in shapes if not shape.unknown_rank]
+    assert len(sizes) > 100
+    assert max(sizes) < 8 * 4 * 32 * layer.d_ff / 3
 
 
 @pytest.mark.parametrize("router", ["experts_choose", "tokens_choose", "dropless"])
@@ -146,13 +185,13 @@ def test_gather_equals_einsum_forward_and_backward(
             max_group_size=group_size,
             capacity_factor=factor,
         )
-        x = tf.constant(tokens_of(batch, seq, 3))
-        with tf.GradientTape() as tape:
-            tape.watch(x)
+
+        def loss(x, layer=layer):
             y = layer(x)
-            loss = tf.reduce_sum(y**2) + sum(layer.losses)
-        weights = [v.value for v in layer.trainable_variables]
-        results.append([y, *tape.gradient(loss, [x, *weights])])
+            return ops.sum(y**2) + sum(layer.losses), y
+
+        y, found = gradients(loss, [tokens_of(batch, seq, 3)], layer.trainable_variables)
+        results.append([y, *found])
     for gathered, multiplied in zip(*results, strict=True):
         np.testing.assert_allclose(gathered, multiplied, rtol=1e-4, atol=1e-5)
 
@@ -197,12 +236,17 @@ def test_an_uneven_number_of_tokens_is_padded_and_comes_back():
     np.testing.assert_array_equal(ungroup_tokens(tokens, x.shape), x)
 
 
-@pytest.mark.parametrize(
-    "tokens, factor, expected",
-    [(20, 1.0, 5), (10, 1.0, 2), (14, 1.0, 4), (4, 0.1, 1), (2, 9.0, 2), (220, 1.1, 61)],
-)
-def test_capacity_rounds_half_to_even_and_is_the_same_for_tensors(tokens, factor, expected):
+CAPACITIES = [(20, 1.0, 5), (10, 1.0, 2), (14, 1.0, 4), (4, 0.1, 1), (2, 9.0, 2), (220, 1.1, 61)]
+
+
+@pytest.mark.parametrize("tokens, factor, expected", CAPACITIES)
+def test_capacity_rounds_half_to_even(tokens, factor, expected):
     assert expert_capacity(tokens, 4, factor, 1) == expected
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("tokens, factor, expected", CAPACITIES)
+def test_capacity_is_the_same_for_tensors(tokens, factor, expected):
     assert int(expert_capacity(ops.convert_to_tensor(tokens), 4, factor, 1)) == expected
 
 
@@ -238,14 +282,17 @@ def test_evaluation_has_a_capacity_factor_of_its_own():
 def test_losses_are_added_and_their_gradient_reaches_the_router():
     layer = layer_for("tokens_choose", balance_loss_factor=0.5, router_z_loss_factor=0.25)
     x = tokens_of(2, 9, 0)
-    with observe_routing() as reports, tf.GradientTape() as tape:
-        layer(x)
-        total = sum(layer.losses)
-    ((path, metrics),) = reports
+
+    def loss():
+        with observe_routing() as reports:
+            layer(x)
+        return sum(layer.losses), (dict(reports), sum(layer.losses))
+
+    (reports, total), (gradient,) = gradients(loss, variables=[layer.router.kernel])
+    ((path, metrics),) = reports.items()
     assert path == layer.path
     expected = 0.5 * metrics["balance_loss"] + 0.25 * metrics["router_z_loss"]
     np.testing.assert_allclose(total, expected, rtol=1e-6)
-    gradient = tape.gradient(total, layer.router.kernel.value)
     assert np.abs(gradient).max() > 1e-4
 
 

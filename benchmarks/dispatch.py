@@ -1,10 +1,11 @@
 """What it costs to bring tokens to their experts: forward + backward, beside the experts alone.
 
-    python -m benchmarks.dispatch [--experts 8 16 64] [--jit] [--repeats 9]
+    python -m benchmarks.dispatch [--experts 8 16 64] [--jit] [--repeats 9] [--tokens 4096]
+                                  [--d_model 256] [--d_ff 1024] [--precision float32]
 
-4,096 tokens of width 256, experts of width 1,024, one choice a token. Every way is timed in turn
-within one process, round after round, so that a slow moment of the machine meets all of them; the
-last row, every expert on every token, behind them.
+One choice a token. Every way is timed in turn within one process, round after round, so that a slow
+moment of the machine meets all of them; the last row, every expert on every token, behind them.
+With KERAS_BACKEND=jax the same on JAX, on a GPU where there is one, which wants more tokens.
 """
 
 import argparse
@@ -15,7 +16,6 @@ from keras import ops
 from benchmarks import steps, timing
 from sparse_mixer_tf.layers import Experts, MixtureOfExperts
 
-TOKENS, D_MODEL, D_FF = 4096, 256, 1024
 WAYS = {
     "einsum, one group": {"router": "experts_choose", "dispatch": "einsum"},
     "einsum, groups of 512": {
@@ -29,24 +29,26 @@ WAYS = {
 }
 
 
-def measure(num_experts: int, jit: bool, repeats: int) -> dict[str, float]:
+def measure(num_experts: int, options: argparse.Namespace) -> dict[str, float]:
     """Median milliseconds of each way."""
-    tokens = keras.random.normal((8, TOKENS // 8, D_MODEL))
-    per_expert = ops.reshape(tokens, (num_experts, TOKENS // num_experts, D_MODEL))
+    shape = (8, options.tokens // 8, options.d_model)
+    tokens = ops.cast(keras.random.normal(shape), keras.config.dtype_policy().compute_dtype)
+    per_expert = ops.reshape(tokens, (num_experts, -1, options.d_model))
 
     def of_experts(x):
-        return steps.forward_and_back(Experts(num_experts, D_FF), x, jit)
+        return steps.forward_and_back(Experts(num_experts, options.d_ff), x, options.jit)
 
     runs = {"the expert matmuls alone": of_experts(per_expert)}
     for name, settings in WAYS.items():
-        layer = MixtureOfExperts(D_FF, {"num_experts": num_experts, **settings})
-        runs[name] = steps.forward_and_back(layer, tokens, jit)
-    times = timing.in_turn(runs, repeats)
+        layer = MixtureOfExperts(options.d_ff, {"num_experts": num_experts, **settings})
+        runs[name] = steps.forward_and_back(layer, tokens, options.jit)
+    times = timing.in_turn(runs, options.repeats)
     # As in models that weigh the answers of all experts afterwards. Timed behind the others, whose
     # memory it would take: with 64 experts it fills gigabytes.
-    all_tokens = ops.reshape(tokens, (1, TOKENS, D_MODEL))
-    everything = of_experts(ops.broadcast_to(all_tokens, (num_experts, TOKENS, D_MODEL)))
-    times |= timing.in_turn({"every expert on every token": everything}, repeats)
+    all_tokens = ops.reshape(tokens, (1, -1, options.d_model))
+    all_tokens = ops.broadcast_to(all_tokens, (num_experts, *all_tokens.shape[1:]))
+    everything = of_experts(all_tokens)
+    times |= timing.in_turn({"every expert on every token": everything}, options.repeats)
     return timing.medians(times)
 
 
@@ -55,13 +57,19 @@ def main():
     parser.add_argument("--experts", type=int, nargs="+", default=[8, 16, 64])
     parser.add_argument("--jit", action="store_true", help="compile with XLA")
     parser.add_argument("--repeats", type=int, default=9)
-    arguments = parser.parse_args()
-    for num_experts in arguments.experts:
-        print(f"\n{num_experts} experts, {'XLA' if arguments.jit else 'graph'}, float32")
-        medians = measure(num_experts, arguments.jit, arguments.repeats)
+    parser.add_argument("--tokens", type=int, default=4096)
+    parser.add_argument("--d_model", type=int, default=256)
+    parser.add_argument("--d_ff", type=int, default=1024)
+    parser.add_argument("--precision", default="float32", choices=("float32", "mixed_bfloat16"))
+    options = parser.parse_args()
+    keras.config.set_dtype_policy(options.precision)
+    for num_experts in options.experts:
+        how = "XLA" if options.jit or keras.backend.backend() == "jax" else "graph"
+        print(f"\n{num_experts} experts, {how}, {options.precision}")
+        medians = measure(num_experts, options)
         alone = medians["the expert matmuls alone"]
         for name, milliseconds in medians.items():
-            print(f"  {name:28s} {milliseconds:8.1f} ms {milliseconds / alone:6.2f}")
+            print(f"  {name:28s} {milliseconds:8.2f} ms {milliseconds / alone:6.2f}")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def compiled(function: Callable, jit: bool = True) -> Callable:
 
 def forward_and_back(layer: keras.layers.Layer, x, jit: bool) -> Callable:
     """A layer's outputs for x and all gradients of their product with random numbers."""
-    cotangent = keras.random.normal(x.shape)
+    cotangent = ops.cast(keras.random.normal(x.shape), x.dtype)
     layer.build(x.shape)
 
     def loss_of(x, weights, cotangent):

@@ -10,6 +10,9 @@ from sparse_mixer_tf.layers.varying_shapes import varying_shapes
 from sparse_mixer_tf.losses import cross_entropy_sums
 from sparse_mixer_tf.training.step import TrainStep
 
+# It takes the functions of several layers for one that is traced again and again, and warns.
+tf.get_logger().setLevel("ERROR")
+
 
 def accelerator() -> str | None:
     """The name of the first GPU."""
@@ -31,14 +34,14 @@ def compiled(function: Callable, jit: bool = False) -> Callable:
 
 def forward_and_back(layer: keras.layers.Layer, x, jit: bool) -> Callable:
     """A layer's outputs for x and all gradients of their product with random numbers."""
-    cotangent = tf.random.normal(x.shape)
+    cotangent = tf.random.normal(x.shape, dtype=x.dtype)
 
     def step(x, cotangent):
         # As the trainer does.
         with varying_shapes(not jit), tf.GradientTape() as tape:
             tape.watch(x)
             y = layer(x)
-            loss = tf.reduce_sum(y * cotangent) + sum(layer.losses)
+            loss = tf.reduce_sum(tf.cast(y * cotangent, "float32")) + sum(layer.losses)
         # The output is returned, or the compiler would leave the last matmul out where it can.
         return tape.gradient(loss, [x, *(v.value for v in layer.trainable_variables)]), y
 

@@ -6,12 +6,11 @@
 
 Training steps and inferences of 4,096 tokens (8 x 512; a GPU wants `--batch=64`), milliseconds,
 median and spread. All models of one table are timed in turn, round after round, so that a slow
-moment of the machine meets all.
-`--peers` adds tables of our BERT and FNet against theirs. `--memory` runs each once more, in a
-process of its own, for its peak. `--json` keeps the ratios of ours, which `python -m
-benchmarks.regressions` holds against those of `baseline.json`. `--parts_at_once` trains as the
-trainer's flag does; inferences, which know no parts, are left out. With KERAS_BACKEND=jax the same
-models run on JAX, on a GPU where there is one.
+moment of the machine meets all. `--peers` adds tables of our BERT and FNet against theirs.
+`--memory` runs each once more, in a process of its own, for its peak. `--json` keeps the ratios of
+ours, which `python -m benchmarks.regressions` holds against those of `baseline.json`.
+`--parts_at_once` trains as the trainer's flag does; inferences, which know no parts, are left out.
+With KERAS_BACKEND=jax the same models run on JAX, on a GPU where there is one.
 """
 
 import argparse
@@ -139,6 +138,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.parts_at_once > 1 and (options.jit or options.peers or options.json):
         parser.error("--parts_at_once goes with neither --jit, --peers nor --json")
+    if options.batch < 1 or (options.json and options.batch != 8):
+        parser.error(f"--batch={options.batch}: expected 1 or more, and 8 with --json")
     print(timing.alone(timing.machine), flush=True)
     ratios = {}
     for sizes in options.sizes.split(","):

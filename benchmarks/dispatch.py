@@ -62,6 +62,8 @@ def main():
     parser.add_argument("--d_ff", type=int, default=1024)
     parser.add_argument("--precision", default="float32", choices=("float32", "mixed_bfloat16"))
     options = parser.parse_args()
+    if any(options.tokens < 1 or options.tokens % n for n in (8, *options.experts)):
+        parser.error(f"--tokens={options.tokens}: expected a multiple of 8 and of all --experts")
     keras.config.set_dtype_policy(options.precision)
     for num_experts in options.experts:
         how = "XLA" if options.jit or keras.backend.backend() == "jax" else "graph"

@@ -22,6 +22,7 @@ class Specimen(NamedTuple):
         output: shape of what it returns.
         keeps_float32: what it returns is float32 in half precision too.
         any_batch: batches may be of any size, and of a size unknown.
+        without_influence: how many inputs and weights change nothing.
     """
 
     make: Callable
@@ -30,6 +31,7 @@ class Specimen(NamedTuple):
     output: tuple[int, ...]
     keeps_float32: bool = False
     any_batch: bool = True
+    without_influence: int = 0
 
 
 def floats(*shape: int):
@@ -93,6 +95,8 @@ LAYERS = {
         {},
         (BATCH, 2, 30),
         keeps_float32=True,
+        # The word table is all that it shares with the embedding.
+        without_influence=6,
     ),
     "pooler": Specimen(layers.Pooler, (X,), {}, (BATCH, D_MODEL)),
     "dropout": Specimen(lambda: layers.Dropout(0.2), (X,), {}, X.shape),
@@ -126,7 +130,12 @@ LAYERS = {
         keeps_float32=True,
     ),
     "position_table": Specimen(
-        lambda: layers.PositionTable(SPAN, D_MODEL // 2), (X,), {}, TABLE.shape, any_batch=False
+        lambda: layers.PositionTable(SPAN, D_MODEL // 2),
+        (X,),
+        {},
+        TABLE.shape,
+        any_batch=False,
+        without_influence=1,
     ),
 }
 

@@ -45,6 +45,7 @@ def test_eager_graph_and_xla_give_the_same_numbers_with_dropout_on(name):
     step, inputs = forward_and_backward(built(name), LAYERS[name])
     eager = step(*inputs)
     assert all(np.isfinite(value).all() for value in eager)
+    assert sum(not np.any(gradient) for gradient in eager[1:]) == LAYERS[name].without_influence
     for xla in (False, True):
         for ours, theirs in zip(compiled(step, xla)(*inputs), eager, strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)

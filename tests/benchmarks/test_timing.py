@@ -18,7 +18,9 @@ def test_a_process_of_its_own_does_not_count_the_memory_of_this_one():
 
 @pytest.mark.parametrize("sizes", compare.SIZES)
 def test_peers_stand_beside_our_model_of_their_kind(sizes):
-    options = argparse.Namespace(precision="float32", jit=False, peers=True, parts_at_once=1)
+    options = argparse.Namespace(
+        batch=4, precision="float32", jit=False, peers=True, parts_at_once=1
+    )
     ours, *beside = compare.fields(sizes, options)
     assert list(ours) == ["BERT", "FNet", "linear", "Sparse Mixer", "Fast Sparse Mixer"]
     for name, field in zip(("BERT", "FNet"), beside, strict=True):

@@ -20,9 +20,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import keras
-
-from benchmarks import contestants, timing
+from benchmarks import contestants, steps, timing
 from benchmarks.contestants import Contestant, Options
 
 SIZES = {
@@ -77,7 +75,7 @@ def compare(
         times = timing.in_turn(runs, options.rounds, warmup=2)
         # In a process of its own, which has all the threads.
         rate = timing.alone(timing.matmul_gflops, options.precision.removeprefix("mixed_"))
-        how = "XLA" if options.jit or keras.backend.backend() == "jax" else "graph"
+        how = steps.compiler(options.jit)
         if options.parts_at_once > 1:
             how += f", {options.parts_at_once} parts at once"
         print(f"\n{sizes}, {what}, {options.precision}, {how}, {options.batch} x 512")

@@ -66,8 +66,7 @@ def main():
         parser.error(f"--tokens={options.tokens}: expected a multiple of 8 and of all --experts")
     keras.config.set_dtype_policy(options.precision)
     for num_experts in options.experts:
-        how = "XLA" if options.jit or keras.backend.backend() == "jax" else "graph"
-        print(f"\n{num_experts} experts, {how}, {options.precision}")
+        print(f"\n{num_experts} experts, {steps.compiler(options.jit)}, {options.precision}")
         medians = measure(num_experts, options)
         alone = medians["the expert matmuls alone"]
         for name, milliseconds in medians.items():

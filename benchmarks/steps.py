@@ -21,9 +21,16 @@ else:
         training_of_model,
     )
 
+
+def compiler(jit: bool) -> str:
+    """What compiles: `XLA`, as on JAX always, or TensorFlow's `graph`."""
+    return "XLA" if jit or keras.backend.backend() == "jax" else "graph"
+
+
 __all__ = [
     "accelerator",
     "compiled",
+    "compiler",
     "forward_and_back",
     "inference_of",
     "training_of",

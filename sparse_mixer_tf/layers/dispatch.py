@@ -10,6 +10,7 @@ and adds nothing to any output.
 
 from keras import ops
 
+from sparse_mixer_tf.layers.linear_map import linear_map
 from sparse_mixer_tf.layers.routing import Routing
 
 
@@ -24,10 +25,10 @@ def to_experts(tokens, routing: Routing, dispatch: str):
     Returns:
         [num_experts, groups * capacity, d_model].
     """
-    groups, tokens_per_group, d_model = ops.shape(tokens)
+    _, tokens_per_group, d_model = ops.shape(tokens)
     if dispatch == "gather":
-        rows = _Rows(routing, groups * tokens_per_group, tokens_per_group)
-        slots = _linear(rows.copy, rows.add_up, ops.reshape(tokens, (-1, d_model)))
+        rows = _Rows(routing, tokens_per_group)
+        slots = linear_map(rows.copy, rows.add_up, ops.reshape(tokens, (-1, d_model)))
         return ops.reshape(slots, (routing.gate.shape[1], -1, d_model))
     mask = dispatch_mask(routing, tokens_per_group, tokens.dtype)
     slots = ops.einsum("gtd,gect->egcd", tokens, mask)
@@ -51,8 +52,8 @@ def from_experts(outputs, routing: Routing, tokens_per_group, dispatch: str):
     if dispatch == "gather":
         gate = ops.reshape(ops.swapaxes(routing.gate, 0, 1), (num_experts, -1, 1))
         weighted = ops.reshape(outputs * ops.cast(gate, outputs.dtype), (-1, d_model))
-        rows = _Rows(routing, groups * tokens_per_group, tokens_per_group)
-        summed = _linear(rows.add_up, rows.copy, weighted)
+        rows = _Rows(routing, tokens_per_group)
+        summed = linear_map(rows.add_up, rows.copy, weighted)
         return ops.reshape(summed, (groups, tokens_per_group, d_model))
     mask = dispatch_mask(routing, tokens_per_group, outputs.dtype)
     combine = mask * ops.cast(routing.gate, outputs.dtype)[..., None]
@@ -75,14 +76,13 @@ class _Rows:
 
     Args:
         routing: a `Routing`.
-        num_tokens: rows by token.
-        tokens_per_group: of these, how many belong to a group.
+        tokens_per_group: int.
     """
 
-    def __init__(self, routing: Routing, num_tokens, tokens_per_group):
-        groups, _, self._capacity = ops.shape(routing.token_index)
-        self._num_tokens, self._groups = num_tokens, groups
-        first = ops.arange(groups, dtype="int32")[:, None, None] * tokens_per_group
+    def __init__(self, routing: Routing, tokens_per_group):
+        self._groups, _, self._capacity = ops.shape(routing.token_index)
+        self._num_tokens = self._groups * tokens_per_group
+        first = ops.arange(self._groups, dtype="int32")[:, None, None] * tokens_per_group
         self._token = ops.reshape(ops.swapaxes(routing.token_index + first, 0, 1), (-1,))
         self._slot_of_choice = routing.slot_of_choice
 
@@ -112,16 +112,3 @@ class _Rows:
         shape = (ops.shape(slot)[1], -1)
         row, given = (ops.reshape(ops.swapaxes(y, 0, 1), shape) for y in (row, slot >= 0))
         return ops.where(given, row, 0), given
-
-
-def _linear(function, transposed, x):
-    """`function(x)`, whose gradient is `transposed`."""
-
-    @ops.custom_gradient
-    def run(x):
-        def gradient(*arguments, upstream=None):
-            return transposed(arguments[0] if upstream is None else upstream)
-
-        return function(x), gradient
-
-    return run(x)

@@ -4,6 +4,8 @@ import math
 
 from keras import ops
 
+from sparse_mixer_tf.layers.linear_map import linear_map
+
 # A row's copies, there and back, take as long as so many scores of it: measured on a CPU, from
 # 4 x 256 rows and a span of 512 to 8 x 512 and 1,024, in graph mode; under XLA cutting gains more.
 SCORES_PER_COPY = 32
@@ -115,16 +117,10 @@ def skew(x, elsewhere: float = 0.0):
     *leading, rows, span = ops.shape(x)
     still = [[0, 0]] * len(leading)
 
-    @ops.custom_gradient
     def moved(x):
         x = ops.pad(x, [*still, [0, 0], [0, rows + 1]], constant_values=elsewhere)
         x = ops.reshape(x, (*leading, rows * (span + rows + 1)))
-        x = ops.reshape(x[..., :-rows], (*leading, rows, span + rows))
+        return ops.reshape(x[..., :-rows], (*leading, rows, span + rows))
 
-        # By itself, the gradient of the slice would take as long as all else.
-        def gradient(*arguments, upstream=None):
-            return unskew(arguments[0] if upstream is None else upstream, span)
-
-        return x, gradient
-
-    return moved(x)
+    # By itself, the gradient of the slice would take as long as all else.
+    return linear_map(moved, lambda upstream: unskew(upstream, span), x)

@@ -7,6 +7,8 @@ and return float32, for no backend has one in bfloat16; the matrix products keep
 import numpy as np
 from keras import ops
 
+from sparse_mixer_tf.layers.linear_map import linear_map
+
 
 def dft_parts(size: int) -> tuple[np.ndarray, np.ndarray]:
     """Cosines and sines of the unnormalised discrete Fourier transform.
@@ -24,7 +26,6 @@ def dft_parts(size: int) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-@ops.custom_gradient
 def fourier_fft(x):
     """The real part of the 2-D DFT of real `x` over its last two axes.
 
@@ -41,10 +42,9 @@ def fourier_fft(x):
         real, _ = _half_spectrum(x)
         return _whole_plane(real, real, x.shape[-1])
 
-    return transform(x), transform
+    return linear_map(transform, transform, x)
 
 
-@ops.custom_gradient
 def hartley_fft(x):
     """Real minus imaginary part of the 2-D DFT; otherwise as `fourier_fft`."""
 
@@ -52,7 +52,7 @@ def hartley_fft(x):
         real, imaginary = _half_spectrum(x)
         return _whole_plane(real - imaginary, real + imaginary, x.shape[-1])
 
-    return transform(x), transform
+    return linear_map(transform, transform, x)
 
 
 def fourier_matmul(x):

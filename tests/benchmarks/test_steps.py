@@ -1,17 +1,7 @@
 """The steps that are timed are those that train, on JAX too."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
+from tests.under_jax import under_jax
 
-PROJECT = Path(__file__).parents[2]
-# Compiled without optimisation, in half the time.
-JAX = {
-    "KERAS_BACKEND": "jax",
-    "JAX_PLATFORMS": "cpu",
-    "XLA_FLAGS": "--xla_backend_optimization_level=0",
-}
 LOSSES = """
 import keras
 from benchmarks import contestants
@@ -28,15 +18,6 @@ for factor in (0.0, 1.0):
 
 
 def test_a_step_on_jax_has_the_losses_of_the_routers():
-    ended = subprocess.run(
-        [sys.executable, "-c", LOSSES],
-        env={**os.environ, **JAX},
-        cwd=PROJECT,
-        timeout=300,
-        capture_output=True,
-        text=True,
-    )
-    assert ended.returncode == 0, ended.stderr
-    without, both = (float(line) for line in ended.stdout.splitlines())
+    without, both = (float(line) for line in under_jax("-c", LOSSES).splitlines())
     # Of two experts that are equally likely the z-loss is log(2) squared.
     assert abs(both - without - 0.48) < 0.1

@@ -4,6 +4,7 @@ python -m tests.layers.numbers_of_layers FILE.npz
 """
 
 import sys
+from collections.abc import Callable
 
 import numpy as np
 from keras import ops
@@ -15,12 +16,12 @@ from tests.layers.catalogue import LAYERS, Specimen, build
 KEY = np.array([7, 11], np.uint32)
 
 
-def forward_and_backward(layer, specimen: Specimen) -> tuple:
-    """A training step of a layer with dropout on, and what to call it with.
+def training_step(layer, specimen: Specimen) -> Callable:
+    """A training step of a layer with dropout on.
 
     Returns:
-        A function of the specimen's inputs that returns the output and the gradients for those of
-        floats and for the weights, and the inputs themselves.
+        A function of the specimen's inputs; it returns the output and the gradients for the inputs
+        of floats and for the weights.
     """
     is_float = [np.issubdtype(array.dtype, np.floating) for array in specimen.inputs]
 
@@ -39,15 +40,15 @@ def forward_and_backward(layer, specimen: Specimen) -> tuple:
         y, found = gradients(loss, floats, layer.trainable_variables)
         return [y, *found]
 
-    return step, specimen.inputs
+    return step
 
 
 def numbers() -> dict[str, np.ndarray]:
     """Arrays by the name of the layer and of the quantity."""
     results = {}
     for name, specimen in LAYERS.items():
-        step, inputs = forward_and_backward(build(specimen), specimen)
-        y, *found = compiled(step, xla=False)(*inputs)
+        step = compiled(training_step(build(specimen), specimen), xla=False)
+        y, *found = step(*specimen.inputs)
         results[f"{name}/y"] = np.asarray(y)
         for index, gradient in enumerate(found):
             results[f"{name}/gradient_{index}"] = np.asarray(gradient)

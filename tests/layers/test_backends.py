@@ -1,23 +1,12 @@
 """The layers give the same numbers under TensorFlow and JAX, compiled and with dropout on."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from tests.layers.numbers_of_layers import numbers
+from tests.under_jax import under_jax
 
 pytestmark = pytest.mark.tensorflow
-PROJECT = Path(__file__).parents[2]
-# Compiled without optimisation, in half the time.
-JAX = {
-    "KERAS_BACKEND": "jax",
-    "JAX_PLATFORMS": "cpu",
-    "XLA_FLAGS": "--xla_backend_optimization_level=0",
-}
 FIT = """
 import keras, numpy as np
 from sparse_mixer_tf.layers import MixtureOfExperts
@@ -46,20 +35,6 @@ FILES = [
         "routing_settings",
     )
 ]
-
-
-def under_jax(*arguments: str) -> str:
-    """What Python prints."""
-    ended = subprocess.run(
-        [sys.executable, *arguments],
-        env={**os.environ, **JAX},
-        cwd=PROJECT,
-        timeout=1800,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert ended.returncode == 0, ended.stdout
-    return ended.stdout
 
 
 @pytest.mark.heavy

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from keras import ops
 
 from sparse_mixer_tf.layers import expert_turns, random_key
+from sparse_mixer_tf.layers.activations import ACTIVATIONS
 from sparse_mixer_tf.layers.dropless import (
     choose,
     first_slots,
@@ -152,6 +153,21 @@ def test_inner_dropout_drops_the_same_elements_forward_and_backward(varying):
     rise = float(ops.sum(run(x + direction) - run(x - direction)) / 2)
     assert abs(slope) > 1e-3
     np.testing.assert_allclose(rise, slope, rtol=2e-2)
+
+
+@pytest.mark.tensorflow
+def test_experts_in_turn_get_the_rows_that_chose_them_and_no_more(monkeypatch):
+    gelu, served = ACTIVATIONS["gelu"], []
+
+    def watched(x):
+        served.append(x.shape[0])
+        return gelu.function(x)
+
+    monkeypatch.setitem(ACTIVATIONS, "gelu", gelu._replace(function=watched))
+    mask = np.arange(9) < np.array([[9], [5]])
+    with varying_shapes():
+        layer_for("dropless", num_selected_experts=2)(tokens_of(2, 9, 6), padding_mask=mask)
+    assert len(served) == 4 and sum(served) == 2 * mask.sum()
 
 
 def test_shapes_vary_inside_of_a_block_that_allows_it_alone():

@@ -61,31 +61,37 @@ class AdaptiveSpan(keras.layers.Layer):
             constraint=UnitInterval(),
         )
 
-    def call(self, probabilities, span=None):
+    def call(self, probabilities):
         """Masks and renormalises attention.
 
         Args:
-            probabilities: float32 [batch, heads, ..., rows, slots], the nearest slot last; or, with
-                a `span`, [batch, heads, ..., rows, span + rows], laid out as by `skew`.
-            span: int, the slots that there are in a skewed layout.
+            probabilities: float32 [batch, heads, ..., slots], the nearest slot last.
 
         Returns:
             The same shape; slots beyond a head's reach are zero.
         """
-        slots = probabilities.shape[-1] if span is None else span
-        mask = span_mask(self.reach, self.attn_span, self.ramp, slots)[:, None, :]
-        if span is not None:
-            rows = ops.shape(probabilities)[-2]
-            mask = skew(ops.broadcast_to(mask, (self.num_heads, rows, span)))
-        for _ in range(len(probabilities.shape) - 4):
-            mask = mask[:, None]
-        return renormalized(probabilities, mask[None])
+        mask = span_mask(self.reach, self.attn_span, self.ramp, probabilities.shape[-1])
+        between = (1,) * (len(probabilities.shape) - 3)
+        return renormalized(probabilities, ops.reshape(mask, (1, self.num_heads, *between, -1)))
+
+    def skewed_mask(self, rows: int, span: int):
+        """The mask of the nearest slots, laid out as by `skew`.
+
+        Args:
+            rows: queries.
+            span: how many of the nearest slots.
+
+        Returns:
+            float32 [heads, rows, span + rows].
+        """
+        mask = span_mask(self.reach, self.attn_span, self.ramp, span)[:, None, :]
+        return skew(ops.broadcast_to(mask, (self.num_heads, rows, span)))
 
     def needed_span(self) -> int:
         """Slots that the weights of now can see, see the function of this name."""
         return needed_span(ops.convert_to_numpy(self.reach), self.attn_span, self.ramp)
 
-    def compute_output_shape(self, probabilities_shape, span_shape=None):
+    def compute_output_shape(self, probabilities_shape):
         return probabilities_shape
 
     def get_config(self):

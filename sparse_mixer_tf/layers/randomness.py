@@ -46,7 +46,7 @@ def next_key(seed_generator: keras.random.SeedGenerator):
     return source.next()
 
 
-def random_bits(key, shape):
+def random_bits(key, shape, first_row: int = 0):
     """Independent, uniformly distributed 32-bit words.
 
     Rows and columns are hashed apart, then mixed, which leaves five passes over the whole array
@@ -55,13 +55,15 @@ def random_bits(key, shape):
     Args:
         key: uint32 [2].
         shape: sizes, the last of them an int; others may be scalar tensors.
+        first_row: where this is a piece of something larger, how many rows of that come before it.
 
     Returns:
         uint32 of `shape`.
     """
     *leading, columns = shape
     rows = math.prod(leading)
-    row_hash = _mix(ops.bitwise_xor(_mix(_count(rows) + _mix(key[0])), key[1]))
+    row = _count(rows) + np.uint32(first_row)
+    row_hash = _mix(ops.bitwise_xor(_mix(row + _mix(key[0])), key[1]))
     # The constant tells columns from rows, else two keys swapped would give the transpose.
     column = _count(columns) + _mix(key[1] + np.uint32(0x9E3779B9))
     column_hash = _mix(ops.bitwise_xor(_mix(column), key[0]))

@@ -3,8 +3,9 @@
 import keras
 from keras import ops
 
-from sparse_mixer_tf.layers.adaptive_span import AdaptiveSpan
-from sparse_mixer_tf.layers.dropout import Dropout
+from sparse_mixer_tf.layers.adaptive_span import AdaptiveSpan, renormalized
+from sparse_mixer_tf.layers.dropout import Dropout, drop
+from sparse_mixer_tf.layers.heads_in_turn import heads_in_turn
 from sparse_mixer_tf.layers.initialization import check_style, dense
 from sparse_mixer_tf.layers.observation import observed, report
 from sparse_mixer_tf.layers.sliding_window import (
@@ -104,20 +105,28 @@ class RelativeSelfAttention(keras.layers.Layer):
         if chunk is not None:
             query = in_chunks(query, chunk)
             key, value = (overlapping_windows(y, chunk, span) for y in (key, value))
-        query = query * query.shape[-1] ** -0.5
-        # Only the scores of positions are moved, to where the rows lie, and bring with them what
-        # hides the rest; that costs less than moving the other scores and the probabilities.
-        position = skew(ops.matmul(query, ops.transpose(position_table[-span:])), elsewhere=HIDDEN)
-        logits = ops.matmul(query, ops.swapaxes(key, -1, -2)) + position
-        probabilities = ops.softmax(ops.cast(logits, "float32"), axis=-1)
-        if self.adaptive_span is not None:
-            probabilities = self.adaptive_span(probabilities, span=span)
-        if observed("attention"):
-            shape = (-1, self.num_heads, x.shape[1], span)
-            report("attention", self.path, ops.reshape(unskew(probabilities, span), shape))
-        probabilities = self.dropout(ops.cast(probabilities, value.dtype), training=training)
-        mixed = ops.matmul(probabilities, value)
+        of_heads = () if self.adaptive_span is None else (self._span_mask(query, span),)
+        dropout_key = self.dropout.next_key() if training else None
+
+        def attend(first_row, query, key, value, span_mask=None):
+            probabilities = _probabilities(query, key, position_table[-span:], span_mask)
+            if observed("attention"):
+                shape = (-1, self.num_heads, x.shape[1], span)
+                report("attention", self.path, ops.reshape(unskew(probabilities, span), shape))
+            probabilities = ops.cast(probabilities, value.dtype)
+            if dropout_key is not None:
+                rate = self.dropout_rate
+                probabilities = drop(probabilities, rate, dropout_key, first_row=first_row)
+            return ops.matmul(probabilities, value)
+
+        mixed = heads_in_turn(attend, query, key, value, of_heads)
         return self.out(merge_heads(mixed, ops.shape(x)))
+
+    def _span_mask(self, query, span: int):
+        """The learned mask with the axes of the scores: [1, heads, ..., rows, span + rows]."""
+        _, heads, *chunks, rows, _ = ops.shape(query)
+        mask = self.adaptive_span.skewed_mask(rows, span)
+        return ops.reshape(mask, (1, heads, *(1 for _ in chunks), rows, span + rows))
 
     def compute_output_shape(self, x_shape, memory_shape=None, position_table_shape=None):
         return x_shape
@@ -137,6 +146,27 @@ class RelativeSelfAttention(keras.layers.Layer):
     def from_config(cls, config):
         span = keras.saving.deserialize_keras_object(config["adaptive_span"])
         return cls(**{**config, "adaptive_span": span})
+
+
+def _probabilities(query, key, position_table, span_mask):
+    """What share of its attention each query gives to each row.
+
+    Args:
+        query: [batch, heads, ..., rows, d_head].
+        key: [batch, heads, ..., span + rows, d_head].
+        position_table: [span, d_head].
+        span_mask: see `AdaptiveSpan.skewed_mask`, or None.
+
+    Returns:
+        float32 [batch, heads, ..., rows, span + rows].
+    """
+    query = query * query.shape[-1] ** -0.5
+    # Only the scores of positions are moved, to where the rows lie, and bring with them what
+    # hides the rest; that costs less than moving the other scores and the probabilities.
+    position = skew(ops.matmul(query, ops.transpose(position_table)), elsewhere=HIDDEN)
+    logits = ops.matmul(query, ops.swapaxes(key, -1, -2)) + position
+    probabilities = ops.softmax(ops.cast(logits, "float32"), axis=-1)
+    return probabilities if span_mask is None else renormalized(probabilities, span_mask)
 
 
 def split_heads(x, num_heads: int):

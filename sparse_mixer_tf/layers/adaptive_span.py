@@ -59,6 +59,8 @@ class AdaptiveSpan(keras.layers.Layer):
             initializer=keras.initializers.Constant(self.initial_span),
             regularizer=MeanReach(self.loss_factor * self.attn_span),
             constraint=UnitInterval(),
+            # The mask is asked for inside of layers that compute in half precision.
+            autocast=False,
         )
 
     def call(self, probabilities):

@@ -78,8 +78,9 @@ def test_adamw_equals_the_paper_with_epsilon_after_the_bias_correction(decay_all
     )
 
 
+@pytest.mark.parametrize("given", [False, True])
 @pytest.mark.parametrize("shape", [(), (5,), (3, 4), (2, 3, 4)])
-def test_adagrad_lowers_the_rate_by_the_norm_of_the_whole_tensor(shape):
+def test_adagrad_lowers_the_rate_by_the_norm_of_the_whole_tensor(shape, given):
     rng = np.random.default_rng(0)
     start = rng.normal(size=shape)
     # The first is above the largest norm, the second below.
@@ -89,9 +90,11 @@ def test_adagrad_lowers_the_rate_by_the_norm_of_the_whole_tensor(shape):
     optimizer.build([variable])
     value, accumulator, lowered = start, np.zeros(shape), []
     for gradient in gradients:
-        optimizer.apply([keras.ops.convert_to_tensor(gradient, "float32")], [variable])
+        norm = np.sqrt((gradient**2).sum())
+        known = {"norms": [np.float32(norm)]} if given else {}
+        optimizer.apply([keras.ops.convert_to_tensor(gradient, "float32")], [variable], **known)
         accumulator = accumulator + gradient**2
-        factor = min(1.0, 0.05 / np.sqrt((gradient**2).sum()))
+        factor = min(1.0, 0.05 / norm)
         lowered.append(factor < 1)
         value = value - 0.1 * factor * gradient / np.sqrt(accumulator)
         np.testing.assert_allclose(variable, value, rtol=1e-5, atol=1e-6)

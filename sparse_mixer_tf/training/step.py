@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from sparse_mixer_tf import stopwatch
 from sparse_mixer_tf.layers.varying_shapes import varying_shapes
+from sparse_mixer_tf.optimizers import Adagrad
 from sparse_mixer_tf.training.expert_parallel import ExpertExchange
 from sparse_mixer_tf.training.gradients import Gradients, Objective
 from sparse_mixer_tf.training.health import judge, new_history, remember
@@ -130,8 +131,7 @@ class TrainStep:
 
     def _step_alone(self, batch, memory, step):
         gradients, metrics, memory = self._reduced_gradients(batch, memory, step)
-        inputs = gradients, metrics["loss"], metrics["gradient_norm"]
-        tf.cond(metrics["applied"] > 0, lambda: self._update(*inputs), lambda: None)
+        tf.cond(metrics["applied"] > 0, lambda: self._update(gradients, metrics), lambda: None)
         return metrics, memory
 
     def _step_together(self, batch, memory, step):
@@ -139,18 +139,23 @@ class TrainStep:
         run = self.strategy.run
         gradients, metrics, memory = run(self._reduced_gradients, (batch, memory, step))
         first = {n: self.strategy.experimental_local_results(x)[0] for n, x in metrics.items()}
-        inputs = gradients, metrics["loss"], metrics["gradient_norm"]
+        inputs = gradients, first
         tf.cond(first["applied"] > 0, lambda: run(self._apply, inputs), lambda: None)
         return first, memory
 
-    def _apply(self, gradients, loss, norm) -> None:
-        """Clips the gradients, whose global norm is given, and updates."""
+    def _apply(self, gradients, metrics) -> None:
+        """Clips the gradients, whose norms are among the metrics, and updates."""
+        loss, norm = metrics["loss"], metrics["gradient_norm"]
         # Keras sums gradients over replicas once more, unless an exchange built the optimizer; they
         # are summed already.
         scale = 1.0 if self.exchange is not None else 1.0 / self.replicas
         if self.max_gradient_norm is not None:
             scale *= self.max_gradient_norm / tf.maximum(norm, self.max_gradient_norm)
-        self.optimizer.apply([g * tf.cast(scale, g.dtype) for g in gradients], self.variables)
+        known = {}
+        if isinstance(self.optimizer, Adagrad) and self.replicas == 1:
+            known["norms"] = tf.unstack(scale * tf.sqrt(metrics["gradient_squares"]))
+        scaled = [g * tf.cast(scale, g.dtype) for g in gradients]
+        self.optimizer.apply(scaled, self.variables, **known)
         self.history.assign(remember(self.history.value, loss, norm))
 
     def _reduced_gradients(self, batch, memory, step):

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from sparse_mixer_tf.layers.varying_shapes import shapes_may_vary
-from sparse_mixer_tf.optimizers import adamw
+from sparse_mixer_tf.optimizers import Adagrad, adamw
 from sparse_mixer_tf.training.step import EvaluationStep, TrainStep
 from sparse_mixer_tf.training.strategy import mirrored
 
@@ -46,10 +46,10 @@ def _batches(steps):
         }
 
 
-def _train(strategy, steps=4, **options):
+def _train(strategy, steps=4, make_optimizer=adamw, **options):
     with strategy.scope():
         objective = WeightedRegression()
-        optimizer = adamw(0.1)
+        optimizer = make_optimizer(0.1)
         optimizer.build(objective.model.trainable_variables)
     step = TrainStep(objective, objective.model.trainable_variables, optimizer, strategy, **options)
     rows = []
@@ -96,6 +96,18 @@ def test_cutting_the_batch_changes_no_number(strategy, options):
         for name in ("loss", "error", "size", "gradient_norm", "learning_rate"):
             assert other[name] == pytest.approx(row[name], rel=1e-5), name
     for value, other in zip(weights, other_weights, strict=True):
+        np.testing.assert_allclose(other, value, rtol=1e-5, atol=1e-6)
+
+
+def test_norms_of_tensors_are_those_of_the_clipped_gradients():
+    def adagrad(rate):
+        return Adagrad(rate, max_tensor_norm=0.2)
+
+    options = {"make_optimizer": adagrad, "max_gradient_norm": 0.7}
+    _, weights = _train(_one_device(), **options)
+    # Replicas have their optimizer compute the norms of what it is given.
+    _, others = _train(_mirrored(), **options)
+    for value, other in zip(weights, others, strict=True):
         np.testing.assert_allclose(other, value, rtol=1e-5, atol=1e-6)
 
 

@@ -81,8 +81,8 @@ class Adagrad(keras.optimizers.Optimizer):
         """As every optimizer's.
 
         Args:
-            norms: of the gradients of all weights, scalars in the order of `build`, where they are
-                known already: to compute them takes XLA almost half of an update.
+            norms: float32 [number of weights], of all gradients in the order of `build`, where they
+                are known already: to compute them takes XLA almost half of an update.
         """
         self._norms = norms
         super().apply(grads, trainable_variables)

@@ -91,7 +91,7 @@ def test_adagrad_lowers_the_rate_by_the_norm_of_the_whole_tensor(shape, given):
     value, accumulator, lowered = start, np.zeros(shape), []
     for gradient in gradients:
         norm = np.sqrt((gradient**2).sum())
-        known = {"norms": [np.float32(norm)]} if given else {}
+        known = {"norms": np.array([norm], "float32")} if given else {}
         optimizer.apply([keras.ops.convert_to_tensor(gradient, "float32")], [variable], **known)
         accumulator = accumulator + gradient**2
         factor = min(1.0, 0.05 / norm)

@@ -10,7 +10,7 @@ from sparse_mixer_tf.layers.observation import observed
 from sparse_mixer_tf.layers.varying_shapes import shapes_may_vary
 
 # Scores of a few heads. Training steps of a Brainformer (2 cores, float32) take 3 to 9% less time
-# than with all heads at once; with an eighth of these scores, wide spans gain a third of that.
+# than with all heads at once; cut into single heads, wide spans gain a third of that.
 SCORES_AT_ONCE = 3 * 2**19
 
 

@@ -139,7 +139,7 @@ class TrainStep:
         run = self.strategy.run
         gradients, metrics, memory = run(self._reduced_gradients, (batch, memory, step))
         first = {n: self.strategy.experimental_local_results(x)[0] for n, x in metrics.items()}
-        inputs = gradients, first
+        inputs = gradients, metrics
         tf.cond(first["applied"] > 0, lambda: run(self._apply, inputs), lambda: None)
         return first, memory
 
@@ -153,7 +153,7 @@ class TrainStep:
             scale *= self.max_gradient_norm / tf.maximum(norm, self.max_gradient_norm)
         known = {}
         if isinstance(self.optimizer, Adagrad) and self.replicas == 1:
-            known["norms"] = tf.unstack(scale * tf.sqrt(metrics["gradient_squares"]))
+            known["norms"] = scale * tf.sqrt(metrics["gradient_squares"])
         scaled = [g * tf.cast(scale, g.dtype) for g in gradients]
         self.optimizer.apply(scaled, self.variables, **known)
         self.history.assign(remember(self.history.value, loss, norm))

@@ -12,8 +12,11 @@ import tensorflow as tf
 
 
 def at_once(of_part: Callable, count: int) -> Callable:
-    """`of_part` on `count` parts that do not wait for one another."""
-    return _written_out(of_part, count, in_turn=False)
+    """`of_part` on `count` parts that do not wait for one another, traced once for all.
+
+    The runtime writes it out for each part, in a fraction of the time that tracing takes.
+    """
+    return _written_out(tf.function(of_part, autograph=False), count, in_turn=False)
 
 
 def one_by_one(of_part: Callable, count: int) -> Callable:
@@ -62,7 +65,8 @@ def _written_out(of_part: Callable, count: int, in_turn: bool) -> Callable:
             waits_for = [] if total is None or not in_turn else tf.nest.flatten(total)
             with tf.control_dependencies(waits_for):
                 rows = {name: tf.identity(x[index]) for name, x in parts.items()}
-            sums, new = of_part(rows, number * count + index)
+            # A tensor: for each other int, a function would be traced again.
+            sums, new = of_part(rows, tf.convert_to_tensor(number * count + index))
             total = sums if total is None else tf.nest.map_structure(tf.add, total, sums)
             memory.append(new)
         return total, [tf.concat(rows, axis=0) for rows in zip(*memory, strict=True)]

@@ -8,16 +8,20 @@ from sparse_mixer_tf.training import parts
 ROWS = tf.reshape(tf.range(12.0), [6, 2])
 
 
-def _of_part(seen: list):
+def _of_part(weight=1.0, seen=None):
+    """The sum of a part's rows, and in place of each row the number of its part."""
+
     def of_part(batch, number):
-        seen.append((number, batch["x"].shape.as_list()))
-        return {"sum": tf.reduce_sum(batch["x"], name="part")}, [batch["x"]]
+        if seen is not None:
+            seen.append(batch["x"].shape.as_list())
+        rows = batch["x"].shape[0]
+        return {"sum": weight * tf.reduce_sum(batch["x"], name="part")}, [tf.fill([rows], number)]
 
     return of_part
 
 
-def _sums_and_ancestors(cut) -> list[tuple[str, set]]:
-    """The operation that sums up each part, with all that it needs, in the order of the parts."""
+def _parts_and_ancestors(cut, kinds: tuple) -> list[tuple[str, set]]:
+    """The operation that is at the heart of each part, with all that it needs, in their order."""
     run = tf.function(lambda x: cut({"x": x}, 0), autograph=False)
     operations = run.get_concrete_function(ROWS).graph.get_operations()
 
@@ -31,31 +35,36 @@ def _sums_and_ancestors(cut) -> list[tuple[str, set]]:
                     ahead.append(before)
         return found
 
-    sums = [operation for operation in operations if operation.name.startswith("part")]
-    return [(s.name, ancestors(s)) for s in sums if s.type == "Sum"]
+    return [(s.name, ancestors(s)) for s in operations if s.type in kinds]
 
 
-@pytest.mark.parametrize(("way", "waits"), [(parts.at_once, False), (parts.one_by_one, True)])
-def test_parts_wait_for_one_another_or_do_not(way, waits):
-    seen = []
-    sums = _sums_and_ancestors(way(_of_part(seen), 3))
-    assert seen == [(0, [2, 2]), (1, [2, 2]), (2, [2, 2])]
-    assert len(sums) == 3
-    for index, (name, _) in enumerate(sums):
-        for _, needed in sums[index + 1 :]:
+@pytest.mark.parametrize(
+    ("way", "kinds", "times", "waits"),
+    [
+        (parts.at_once, ("PartitionedCall", "StatefulPartitionedCall"), 1, False),
+        (parts.one_by_one, ("Sum",), 3, True),
+    ],
+)
+def test_parts_wait_for_one_another_or_do_not(way, kinds, times, waits):
+    seen, weight = [], tf.Variable(2.0)
+    # Reading a variable has an order, which must not become one of the parts.
+    found = _parts_and_ancestors(way(_of_part(weight, seen), 3), kinds)
+    assert seen == times * [[2, 2]]
+    assert len(found) == 3
+    for index, (name, _) in enumerate(found):
+        for _, needed in found[index + 1 :]:
             assert (name in needed) == waits
 
 
 @pytest.mark.parametrize("way", [parts.at_once, parts.one_by_one, parts.in_a_loop])
 def test_sums_are_added_up_and_rows_keep_their_order(way):
-    batch = {"x": ROWS, "memory": ROWS}
-    run = tf.function(lambda: way(_of_part([]), 3)(batch, 0), autograph=False)
+    batch = {"x": ROWS, "memory": tf.zeros([6], "int32")}
+    run = tf.function(lambda: way(_of_part(), 3)(batch, 0), autograph=False)
     sums, (rows,) = run()
     assert float(sums["sum"]) == 66
-    assert rows.numpy().tolist() == ROWS.numpy().tolist()
+    assert rows.numpy().tolist() == [0, 0, 1, 1, 2, 2]
 
 
 def test_parts_of_parts_are_numbered_through():
-    seen = []
-    parts.one_by_one(parts.at_once(_of_part(seen), 3), 2)({"x": ROWS}, 0)
-    assert seen == [(number, [1, 2]) for number in range(6)]
+    _, (rows,) = parts.one_by_one(parts.at_once(_of_part(), 3), 2)({"x": ROWS}, 0)
+    assert rows.numpy().tolist() == [0, 1, 2, 3, 4, 5]

@@ -21,7 +21,7 @@ def _of_part(weight=1.0, seen=None):
 
 
 def _parts_and_ancestors(cut, kinds: tuple) -> list[tuple[str, set]]:
-    """The operation that is at the heart of each part, with all that it needs, in their order."""
+    """Each part's operation of one of these kinds, with all that it needs, in their order."""
     run = tf.function(lambda x: cut({"x": x}, 0), autograph=False)
     operations = run.get_concrete_function(ROWS).graph.get_operations()
 
@@ -39,17 +39,17 @@ def _parts_and_ancestors(cut, kinds: tuple) -> list[tuple[str, set]]:
 
 
 @pytest.mark.parametrize(
-    ("way", "kinds", "times", "waits"),
+    ("way", "kinds", "traced", "waits"),
     [
         (parts.at_once, ("PartitionedCall", "StatefulPartitionedCall"), 1, False),
         (parts.one_by_one, ("Sum",), 3, True),
     ],
 )
-def test_parts_wait_for_one_another_or_do_not(way, kinds, times, waits):
+def test_parts_wait_for_one_another_or_do_not(way, kinds, traced, waits):
     seen, weight = [], tf.Variable(2.0)
     # Reading a variable has an order, which must not become one of the parts.
     found = _parts_and_ancestors(way(_of_part(weight, seen), 3), kinds)
-    assert seen == times * [[2, 2]]
+    assert seen == traced * [[2, 2]]
     assert len(found) == 3
     for index, (name, _) in enumerate(found):
         for _, needed in found[index + 1 :]:

@@ -9,13 +9,14 @@ ROWS = tf.reshape(tf.range(12.0), [6, 2])
 
 
 def _of_part(weight=1.0, seen=None):
-    """The sum of a part's rows, and in place of each row the number of its part."""
+    """The sum of a part's rows, and the rows with 100 times the number of their part added."""
 
     def of_part(batch, number):
+        x = batch["x"]
         if seen is not None:
-            seen.append(batch["x"].shape.as_list())
-        rows = batch["x"].shape[0]
-        return {"sum": weight * tf.reduce_sum(batch["x"], name="part")}, [tf.fill([rows], number)]
+            seen.append(x.shape.as_list())
+        numbered = x + 100 * tf.cast(number, x.dtype)
+        return {"sum": weight * tf.reduce_sum(x, name="part")}, [numbered]
 
     return of_part
 
@@ -58,13 +59,15 @@ def test_parts_wait_for_one_another_or_do_not(way, kinds, traced, waits):
 
 @pytest.mark.parametrize("way", [parts.at_once, parts.one_by_one, parts.in_a_loop])
 def test_sums_are_added_up_and_rows_keep_their_order(way):
-    batch = {"x": ROWS, "memory": tf.zeros([6], "int32")}
+    batch = {"x": ROWS, "memory": ROWS}
     run = tf.function(lambda: way(_of_part(), 3)(batch, 0), autograph=False)
     sums, (rows,) = run()
     assert float(sums["sum"]) == 66
-    assert rows.numpy().tolist() == [0, 0, 1, 1, 2, 2]
+    numbers = tf.constant([[0], [0], [1], [1], [2], [2]], "float32")
+    assert rows.numpy().tolist() == (ROWS + 100 * numbers).numpy().tolist()
 
 
 def test_parts_of_parts_are_numbered_through():
     _, (rows,) = parts.one_by_one(parts.at_once(_of_part(), 3), 2)({"x": ROWS}, 0)
-    assert rows.numpy().tolist() == [0, 1, 2, 3, 4, 5]
+    numbers = tf.constant([[0], [1], [2], [3], [4], [5]], "float32")
+    assert rows.numpy().tolist() == (ROWS + 100 * numbers).numpy().tolist()

@@ -1,14 +1,16 @@
 """Our models against BERT, and against the same BERT and FNet of KerasHub and of transformers.
 
-    python -m benchmarks.compare [--sizes=small,paper] [--precision=float32] [--jit]
-                                 [--rounds=5] [--peers] [--memory] [--json=FILE]
-                                 [--batch=8] [--parts_at_once=2]
+    python -m benchmarks.compare [--sizes=small,paper] [--precision=float32]
+                                 [--jit_compile=false] [--rounds=5] [--peers] [--memory]
+                                 [--json=FILE] [--batch=8] [--parts_at_once=2] [--beside_float32]
 
 Training steps and inferences of 4,096 tokens (8 x 512; a GPU wants `--batch=64`), milliseconds,
 median and spread. All models of one table are timed in turn, round after round, so that a slow
 moment of the machine meets all. `--peers` adds tables of our BERT and FNet against theirs.
 `--memory` runs each once more, in a process of its own, for its peak. `--json` keeps the ratios of
 ours, which `python -m benchmarks.regressions` holds against those of `baseline.json`.
+`--jit_compile` is the trainer's: `elementwise` has XLA compile what lies between products. With
+`--beside_float32` each of ours is also timed against itself in float32, not compiled.
 `--parts_at_once` trains as the trainer's flag does; inferences, which know no parts, are left out.
 With KERAS_BACKEND=jax the same models run on JAX, on a GPU where there is one.
 """
@@ -18,6 +20,7 @@ import json
 import statistics
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import contestants, steps, timing
@@ -39,7 +42,7 @@ def fields(sizes: str, options: argparse.Namespace) -> list[dict[str, tuple]]:
         vocabulary,
         batch=options.batch,
         precision=options.precision,
-        jit=options.jit,
+        way=options.jit_compile,
         parts_at_once=options.parts_at_once,
     )
     named = models()
@@ -54,6 +57,9 @@ def fields(sizes: str, options: argparse.Namespace) -> list[dict[str, tuple]]:
                 f"{name}, transformers": (contestants.of_transformers, given),
             }
         )
+    for name, settings in named.items() if options.beside_float32 else ():
+        plain = replace(common, precision="float32", way="false")
+        found.append({f"{name}, float32": (contestants.ours, (settings, plain)), name: ours[name]})
     return found
 
 
@@ -74,15 +80,20 @@ def compare(
         runs = {name: getattr(contestant, what) for name, contestant in made.items()}
         times = timing.in_turn(runs, options.rounds, warmup=2)
         # In a process of its own, which has all the threads.
-        rate = timing.alone(timing.matmul_gflops, options.precision.removeprefix("mixed_"))
-        how = steps.compiler(options.jit)
+        rates = {
+            precision: timing.alone(timing.matmul_gflops, precision.removeprefix("mixed_"))
+            for precision in {contestant.precision for contestant in made.values()}
+        }
+        how = steps.compiler_of(options.jit_compile)
         if options.parts_at_once > 1:
             how += f", {options.parts_at_once} parts at once"
         print(f"\n{sizes}, {what}, {options.precision}, {how}, {options.batch} x 512")
-        print(f"  {'':22} {'ms':>8} {'min':>8} {'max':>8} {f'times {first}':>10} {'tokens/s':>9} "
+        times_first = f"times {first.split(', ')[-1]}"
+        print(f"  {'':22} {'ms':>8} {'min':>8} {'max':>8} {times_first:>13} {'tokens/s':>9} "
               f"{'of matmul':>9}")  # fmt: skip
+        compiled = "" if options.jit_compile == "false" else f", {how}"
         ratios |= {
-            f"{sizes}, {what}, {options.precision}, {name}": [
+            f"{sizes}, {what}, {options.precision}{compiled}, {name}": [
                 of_first / own for of_first, own in zip(times[first], values, strict=True)
             ]
             for name, values in times.items()
@@ -91,21 +102,21 @@ def compare(
         reference = statistics.median(times[first])
         for name, values in times.items():
             tokens = options.batch * 512
-            print(_line(name, values, reference, made[name], passes, rate, tokens))
+            print(_line(name, values, reference, made[name], passes, rates, tokens))
     sys.stdout.flush()
     return ratios
 
 
 def _line(
-    name, values, reference: float, made: Contestant, passes: int, rate: float, tokens: int
+    name, values, reference: float, made: Contestant, passes: int, rates: dict, tokens: int
 ) -> str:
     median = statistics.median(values)
     line = (
         f"  {name:22} {_short(median)} {_short(min(values))} {_short(max(values))} "
-        f"{reference / median:>10.2f} {1e3 * tokens / median:>9,.0f}"
+        f"{reference / median:>13.2f} {1e3 * tokens / median:>9,.0f}"
     )
     if made.flops is not None:
-        line += f" {passes * made.flops / (1e6 * median) / rate:>9.0%}"
+        line += f" {passes * made.flops / (1e6 * median) / rates[made.precision]:>9.0%}"
     return line
 
 
@@ -126,7 +137,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", default="small", help="small, paper, or both with a comma")
     parser.add_argument("--precision", default="float32", choices=("float32", "mixed_bfloat16"))
-    parser.add_argument("--jit", action="store_true", help="compile with XLA")
+    parser.add_argument(
+        "--jit_compile",
+        default="false",
+        choices=("false", "elementwise", "true"),
+        help="what XLA compiles",
+    )
+    parser.add_argument(
+        "--beside_float32", action="store_true", help="ours against themselves in float32 too"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch", type=int, default=8, help="sequences of 512 tokens")
     parser.add_argument("--peers", action="store_true", help="KerasHub and transformers too")
@@ -134,8 +153,9 @@ def main() -> None:
     parser.add_argument("--parts_at_once", type=int, default=1, help="of our training steps")
     parser.add_argument("--json", type=Path, help="file for the ratios")
     options = parser.parse_args()
-    if options.parts_at_once > 1 and (options.jit or options.peers or options.json):
-        parser.error("--parts_at_once goes with neither --jit, --peers nor --json")
+    compiled = options.jit_compile == "true"
+    if options.parts_at_once > 1 and (compiled or options.peers or options.json):
+        parser.error("--parts_at_once goes with neither --jit_compile=true, --peers nor --json")
     if options.batch < 1 or (options.json and options.batch != 8):
         parser.error(f"--batch={options.batch}: expected 1 or more, and 8 with --json")
     print(timing.alone(timing.machine), flush=True)

@@ -33,16 +33,17 @@ class Options:
     seq: int = 512
     batch: int = 8
     precision: str = "float32"
-    jit: bool = False
+    way: str = "false"  # of the trainer's --jit_compile
     parts_at_once: int = 1
 
 
 class Contestant(NamedTuple):
-    """Two calls that return when their work is done, and the work of one forward pass."""
+    """Two calls that return when their work is done; work and precision of a forward pass."""
 
     train: Callable[[], object]
     infer: Callable[[], object]
     flops: float | None = None
+    precision: str = "float32"
 
 
 def batch_of(options: Options) -> dict[str, np.ndarray]:
@@ -107,9 +108,10 @@ def ours(settings: ModelSettings, options: Options) -> Contestant:
     inputs = model_inputs(task.model, batch)
     rows = task.cost_table(options.batch * options.seq)
     return Contestant(
-        steps.training_of(task, optimizer, batch, options.jit, options.parts_at_once),
-        steps.inference_of(task.model, inputs, options.jit, lambda outputs: outputs["mlm_logits"]),
+        steps.training_of(task, optimizer, batch, options.way, options.parts_at_once),
+        steps.inference_of(task.model, inputs, options.way, lambda outputs: outputs["mlm_logits"]),
         sum(row.flops for row in rows) * options.batch * options.seq,
+        options.precision,
     )
 
 
@@ -137,8 +139,8 @@ def of_keras_hub(name: str, settings: ModelSettings, options: Options) -> Contes
     batch = batch_of(options)
     inputs = {key: batch[key] for key in model.input}
     return Contestant(
-        steps.training_of_model(model, adamw(RATE), inputs, batch["mask_ids"], options.jit),
-        steps.inference_of(model, inputs, options.jit, lambda logits: logits),
+        steps.training_of_model(model, adamw(RATE), inputs, batch["mask_ids"], options.way),
+        steps.inference_of(model, inputs, options.way, lambda logits: logits),
     )
 
 

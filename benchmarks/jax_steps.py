@@ -1,7 +1,8 @@
 """Training steps and inferences on JAX, as calls that return when they are done.
 
 With `KERAS_BACKEND=jax` the layers and models are the same; the trainer's step, which is of
-TensorFlow, is replaced by the plain one here. Everything is compiled, whatever `jit` says.
+TensorFlow, is replaced by the plain one here. Everything is compiled, whatever `jit`
+and `way` say.
 """
 
 import os
@@ -46,7 +47,7 @@ def forward_and_back(layer: keras.layers.Layer, x, jit: bool) -> Callable:
     return lambda: run(x, [v.value for v in layer.trainable_variables], cotangent)
 
 
-def training_of(task, optimizer, batch: dict, jit: bool, parts_at_once: int = 1) -> Callable:
+def training_of(task, optimizer, batch: dict, way: str, parts_at_once: int = 1) -> Callable:
     """One update of a task's loss on one batch."""
     if parts_at_once > 1:
         raise ValueError(f"parts_at_once={parts_at_once} is TensorFlow's alone; leave it out")
@@ -61,7 +62,7 @@ def training_of(task, optimizer, batch: dict, jit: bool, parts_at_once: int = 1)
     return _updates(model, optimizer, loss_of)
 
 
-def training_of_model(model: keras.Model, optimizer, inputs: dict, labels, jit: bool) -> Callable:
+def training_of_model(model: keras.Model, optimizer, inputs: dict, labels, way: str) -> Callable:
     """A plain step of a model whose output are logits at the masked positions."""
     optimizer.build(model.trainable_variables)
     inputs = {name: jax.numpy.asarray(array) for name, array in inputs.items()}
@@ -115,7 +116,7 @@ def _updates(model: keras.Model, optimizer, loss_of: Callable) -> Callable:
     return run
 
 
-def inference_of(model: keras.Model, inputs: dict, jit: bool, logits_of: Callable) -> Callable:
+def inference_of(model: keras.Model, inputs: dict, way: str, logits_of: Callable) -> Callable:
     """The logits of a model."""
     trainable = [v.value for v in model.trainable_variables]
     fixed = [v.value for v in model.non_trainable_variables]

@@ -24,13 +24,21 @@ else:
 
 def compiler(jit: bool) -> str:
     """What compiles: `XLA`, as on JAX always, or TensorFlow's `graph`."""
-    return "XLA" if jit or keras.backend.backend() == "jax" else "graph"
+    return compiler_of("true" if jit else "false")
+
+
+def compiler_of(way: str) -> str:
+    """The same for what the trainer's `--jit_compile` has."""
+    if keras.backend.backend() == "jax":
+        return "XLA"
+    return {"false": "graph", "elementwise": "elementwise by XLA", "true": "XLA"}[way]
 
 
 __all__ = [
     "accelerator",
     "compiled",
     "compiler",
+    "compiler_of",
     "forward_and_back",
     "inference_of",
     "training_of",

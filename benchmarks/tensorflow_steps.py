@@ -1,4 +1,7 @@
-"""Training steps and inferences on TensorFlow, as calls that return when they are done."""
+"""Training steps and inferences on TensorFlow, as calls that return when they are done.
+
+`way` is how they are compiled, as the trainer's `--jit_compile` has it.
+"""
 
 from collections.abc import Callable
 
@@ -6,6 +9,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from sparse_mixer_tf.compilation import ALL, ELEMENTWISE, compiling
 from sparse_mixer_tf.layers.varying_shapes import varying_shapes
 from sparse_mixer_tf.losses import cross_entropy_sums
 from sparse_mixer_tf.training.step import TrainStep
@@ -49,18 +53,18 @@ def forward_and_back(layer: keras.layers.Layer, x, jit: bool) -> Callable:
     return lambda: run(x, cotangent)
 
 
-def training_of(task, optimizer, batch: dict, jit: bool, parts_at_once: int = 1) -> Callable:
+def training_of(task, optimizer, batch: dict, way: str, parts_at_once: int = 1) -> Callable:
     """The trainer's own step on one batch."""
     step = TrainStep(
         task, task.model.trainable_variables, optimizer, tf.distribute.get_strategy(),
-        parts_at_once=parts_at_once, jit_compile=jit,
+        parts_at_once=parts_at_once, jit_compile=way == ALL, static_shapes=way == ELEMENTWISE,
     )  # fmt: skip
     batch = {name: tf.constant(array) for name, array in batch.items()}
     numbers = iter(range(10**9))
-    return lambda: step(batch, next(numbers))["loss"].numpy()
+    return _compiling(way, lambda: step(batch, next(numbers))["loss"].numpy())
 
 
-def training_of_model(model: keras.Model, optimizer, inputs: dict, labels, jit: bool) -> Callable:
+def training_of_model(model: keras.Model, optimizer, inputs: dict, labels, way: str) -> Callable:
     """A plain step of a model whose output are logits at the masked positions."""
     optimizer.build(model.trainable_variables)
     inputs = {name: tf.constant(array) for name, array in inputs.items()}
@@ -74,12 +78,22 @@ def training_of_model(model: keras.Model, optimizer, inputs: dict, labels, jit: 
         optimizer.apply(tape.gradient(loss, weights), model.trainable_variables)
         return loss
 
-    compiled = tf.function(step, jit_compile=jit, autograph=False)
-    return lambda: compiled().numpy()
+    compiled = tf.function(step, jit_compile=way == ALL, autograph=False)
+    return _compiling(way, lambda: compiled().numpy())
 
 
-def inference_of(model: keras.Model, inputs: dict, jit: bool, logits_of: Callable) -> Callable:
+def inference_of(model: keras.Model, inputs: dict, way: str, logits_of: Callable) -> Callable:
     """The logits of a model."""
     inputs = {name: tf.constant(array) for name, array in inputs.items()}
-    run = compiled(lambda batch: logits_of(model(batch, training=False)), jit)
-    return lambda: run(inputs)
+    run = compiled(lambda batch: logits_of(model(batch, training=False)), way == ALL)
+    return _compiling(way, lambda: run(inputs))
+
+
+def _compiling(way: str, call: Callable) -> Callable:
+    """The call, always compiled so, whoever is timed in turn with it."""
+
+    def run():
+        with compiling(way):
+            return call()
+
+    return run

@@ -17,6 +17,7 @@ from absl import flags
 import pipelines.flags
 import sparse_mixer_tf.flags as package_flags
 from sparse_mixer_tf import command_line, optimizers, reporting, reports, sweep
+from sparse_mixer_tf.compilation import ALL, ELEMENTWISE, NOTHING, compiling, known_compilation
 from sparse_mixer_tf.continuation import as_it_began, is_extended
 from sparse_mixer_tf.layers.device import device_kind
 from sparse_mixer_tf.layers.expert_exchange import experts_apart
@@ -41,7 +42,6 @@ from sparse_mixer_tf.training.saver import Saver
 from sparse_mixer_tf.training.step import EvaluationStep, TrainStep
 from sparse_mixer_tf.training.strategy import make_strategy
 from sparse_mixer_tf.training.watch import TrainingStopped, Watch
-from sparse_mixer_tf.trial import fastest
 
 # What --help shows besides the program's own flags.
 flags.adopt_module_key_flags(pipelines.flags)
@@ -187,7 +187,7 @@ def train() -> int:
         here = task.train_stream(index, host_index=cluster.index, num_hosts=cluster.size)
         return distributed(here, strategy, cluster)
 
-    def make_step(jit_compile: bool) -> TrainStep:
+    def make_step(way: str) -> TrainStep:
         return TrainStep(
             task,
             task.model.trainable_variables,
@@ -197,7 +197,8 @@ def train() -> int:
             gradient_accumulation_steps=training.gradient_accumulation_steps,
             parts_at_once=run.parts_at_once,
             max_gradient_norm=training.max_gradient_norm,
-            jit_compile=jit_compile,
+            jit_compile=way == ALL,
+            static_shapes=way == ELEMENTWISE,
             memory=memory,
             refuse_spikes=run.on_spike != "off",
             history=history,
@@ -208,18 +209,25 @@ def train() -> int:
     can_compile = not exchange and run.parts_at_once == 1
     if before is None:
         now["places"] = {name: getattr(data_settings, name) for name in workdirs.PLACES}
-        now["jit_compile"] = training.jit_compile == "true"
-        # A TPU's programs are compiled whatever is asked for.
-        if training.jit_compile == "auto" and can_compile and not on_tpu:
+
+        def measure(way: str) -> float:
             task.static_choices(start["step"])
             first = next(iter(batches(start["step"])))
-            now["jit_compile"], times = fastest(
-                (False, True), lambda jit: make_step(jit).measure(first), agreement.total
-            )
-            plain, compiled = (time / cluster.size for time in times)
-            say(f"--jit_compile=auto: graph {plain:,.0f} ms, XLA {compiled:,.0f} ms a step")
+            with compiling(way):
+                return make_step(way).measure(first) / cluster.size
+
+        now["jit_compile"] = known_compilation(
+            training.jit_compile,
+            "tpu" if on_tpu else device_kind(),
+            measure,
+            can_compile,
+            agreement.total,
+            say,
+        )
     facts = before or now
-    jit_compile = facts["jit_compile"] and can_compile
+    # Older runs have it as true or false.
+    way = str(facts["jit_compile"]).lower()
+    way = way if can_compile or way == ELEMENTWISE else NOTHING
     if cluster.is_chief and (before is None or extended):
         workdirs.write_settings(workdir, facts, package_flags.given())
         (workdir / task.vocabulary_file).parent.mkdir(exist_ok=True)
@@ -229,11 +237,16 @@ def train() -> int:
     held_out = task.evaluation_stream(
         run.eval_steps, host_index=cluster.index, num_hosts=cluster.size
     )
-    train_step_at = _for_each_choice(task, lambda: make_step(jit_compile))
+    train_step_at = _for_each_choice(task, lambda: make_step(way))
     evaluation_step_at = _for_each_choice(
         task,
         lambda: EvaluationStep(
-            task.evaluation_sums, strategy, jit_compile, task.initial_memory, run.parts_at_once
+            task.evaluation_sums,
+            strategy,
+            way == ALL,
+            task.initial_memory,
+            run.parts_at_once,
+            static_shapes=way == ELEMENTWISE,
         ),
     )
 
@@ -245,7 +258,7 @@ def train() -> int:
         return task.summary(sums), samples
 
     watched = run.watch_maintenance == "true" or (run.watch_maintenance == "auto" and on_tpu)
-    complete = Loop(
+    loop = Loop(
         workdir=workdir,
         settings=run,
         start=start,
@@ -263,7 +276,9 @@ def train() -> int:
         agree=agreement.any,
         listen=partial(MaintenanceWatch, say=say) if watched else nullcontext,
         say=say,
-    ).run()
+    )
+    with compiling(way):
+        complete = loop.run()
     if not complete:
         return command_line.INTERRUPTED
     if cluster.is_chief:

@@ -24,6 +24,7 @@ MAY_IMPORT = {
         "sparse_mixer_tf.training.workdir",
     },
     "sparse_mixer_tf.trial": {"sparse_mixer_tf.stopwatch"},
+    "sparse_mixer_tf.compilation": {"sparse_mixer_tf.trial"},
     "sparse_mixer_tf.mixing_choice": {
         "sparse_mixer_tf.architecture",
         "sparse_mixer_tf.models",

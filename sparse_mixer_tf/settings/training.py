@@ -55,8 +55,9 @@ class TrainingSettings(Checked):
     )
     jit_compile: str = setting(
         "auto",
-        "Compile the step with XLA; auto times both on the first batch and keeps the faster.",
-        ("auto", "true", "false"),
+        "Compile the step with XLA, all of it or what lies between matrix products (elementwise); "
+        "auto times these on the first batch and keeps the fastest.",
+        ("auto", "true", "elementwise", "false"),
     )
     seed: int = setting(0, "Decides initial weights, data order, masks and dropout.", least=0)
 

@@ -42,6 +42,7 @@ class TrainStep:
         parts_at_once: parts of each of them that are computed at once, see `share_out_cores`.
         max_gradient_norm: clip to this global norm, or None.
         jit_compile: compile with XLA. With one replica the optimizer's update is always compiled.
+        static_shapes: let a compiler know every shape beforehand, as with `jit_compile` always.
         memory: what the objective carries from step to step, if anything.
         refuse_spikes: do not apply an update whose loss or gradient norm is a spike either.
         history: of `new_history`, what a spike is measured against; one of its own if not given.
@@ -63,6 +64,7 @@ class TrainStep:
         parts_at_once: int = 1,
         max_gradient_norm: float | None = None,
         jit_compile: bool = False,
+        static_shapes: bool = False,
         memory: CarriedMemory | None = None,
         refuse_spikes: bool = False,
         history=None,
@@ -85,7 +87,7 @@ class TrainStep:
             gradient_accumulation_steps,
             parts_at_once,
             seed,
-            static_shapes=is_compiled,
+            static_shapes=static_shapes or is_compiled,
             unrolled=exchange is not None,
         )
         # Collectives cannot be compiled here, so with several replicas only what lies between is.
@@ -219,6 +221,7 @@ class EvaluationStep:
             is carried from batch to batch.
         initial_memory: see `carried_memory`.
         parts_at_once: parts of a replica's batch that are computed at once.
+        static_shapes: see `TrainStep`.
 
     Attributes:
         of_replica: the function `(batch, memory) -> (sums, memory)` of one replica.
@@ -231,6 +234,7 @@ class EvaluationStep:
         jit_compile: bool = False,
         initial_memory: Callable | None = None,
         parts_at_once: int = 1,
+        static_shapes: bool = False,
     ):
         self.strategy, self._initial_memory = strategy, initial_memory
         self.begin()
@@ -242,7 +246,8 @@ class EvaluationStep:
         of_batch = of_part if parts_at_once == 1 else at_once(of_part, parts_at_once)
 
         def of_replica(batch, memory):
-            with varying_shapes(not (jit_compile or _is_compiled(strategy))):
+            is_static = static_shapes or jit_compile or _is_compiled(strategy)
+            with varying_shapes(not is_static):
                 sums, memory = of_batch(with_memory(batch, memory), 0)
             return sums, memory[0] if memory else None
 

@@ -1,4 +1,5 @@
 import argparse
+import dataclasses
 
 import numpy as np
 import pytest
@@ -19,8 +20,9 @@ def test_a_process_of_its_own_does_not_count_the_memory_of_this_one():
 @pytest.mark.parametrize("sizes", compare.SIZES)
 def test_peers_stand_beside_our_model_of_their_kind(sizes):
     options = argparse.Namespace(
-        batch=4, precision="float32", jit=False, peers=True, parts_at_once=1
-    )
+        batch=4, precision="mixed_bfloat16", jit_compile="elementwise", peers=True,
+        parts_at_once=1, beside_float32=False,
+    )  # fmt: skip
     ours, *beside = compare.fields(sizes, options)
     assert list(ours) == ["BERT", "FNet", "linear", "Sparse Mixer", "Fast Sparse Mixer"]
     for name, field in zip(("BERT", "FNet"), beside, strict=True):
@@ -30,3 +32,17 @@ def test_peers_stand_beside_our_model_of_their_kind(sizes):
             assert (kind, (settings, common)) == (name, ours[name][1])
     options.peers = False
     assert compare.fields(sizes, options) == [ours]
+
+
+def test_beside_float32_each_of_ours_stands_against_itself():
+    options = argparse.Namespace(
+        batch=4, precision="mixed_bfloat16", jit_compile="elementwise", peers=False,
+        parts_at_once=1, beside_float32=True,
+    )  # fmt: skip
+    ours, *beside = compare.fields("small", options)
+    assert [list(field) for field in beside] == [[f"{name}, float32", name] for name in ours]
+    for field, (name, (make, (settings, common))) in zip(beside, ours.items(), strict=True):
+        assert (common.precision, common.way) == ("mixed_bfloat16", "elementwise")
+        plain = dataclasses.replace(common, precision="float32", way="false")
+        assert field[f"{name}, float32"] == (make, (settings, plain))
+        assert field[name] == ours[name]

@@ -135,6 +135,28 @@ def test_a_run_keeps_the_precision_that_auto_chose(programs):
     assert code == 0, output
 
 
+@pytest.mark.parametrize("asked", ["auto", "elementwise"])
+def test_a_run_keeps_what_xla_compiles_and_goes_on_to_the_same_bits(programs, asked):
+    workdir = programs.folder / f"compiled_{asked}"
+    flags = [
+        "--train_steps=6", "--warmup_steps=1", "--eval_every=3", "--checkpoint_every=3",
+        "--precision=mixed_bfloat16", f"--jit_compile={asked}",
+    ]  # fmt: skip
+    code, output = programs.train(workdir, *flags)
+    assert code == 0, output
+    chosen = json.loads((workdir / "settings.json").read_text())["jit_compile"]
+    if asked == "auto":
+        assert f"a step, so {chosen}" in output
+    else:
+        assert chosen == asked and "--jit_compile" not in output
+    bits = _bits(workdir)
+    (workdir / "checkpoints/00000006/state.safetensors").write_bytes(b"damaged")
+    code, output = programs.train(workdir, *flags)
+    assert code == 0, output
+    assert "continuing" in output and "a step, so" not in output
+    assert _bits(workdir) == bits
+
+
 def test_another_seed_gives_another_model(programs, finished):
     workdir = programs.folder / "other_seed"
     assert programs.train(workdir, "--seed=1")[0] == 0

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from sparse_mixer_tf.compilation import ELEMENTWISE, compiling
 from sparse_mixer_tf.layers.varying_shapes import shapes_may_vary
 from sparse_mixer_tf.optimizers import Adagrad, adamw
 from sparse_mixer_tf.training.step import EvaluationStep, TrainStep
@@ -94,6 +95,26 @@ def test_cutting_the_batch_changes_no_number(strategy, options):
     other_rows, other_weights = _train(strategy(), **clip, **options)
     for row, other in zip(rows, other_rows, strict=True):
         for name in ("loss", "error", "size", "gradient_norm", "learning_rate"):
+            assert other[name] == pytest.approx(row[name], rel=1e-5), name
+    for value, other in zip(weights, other_weights, strict=True):
+        np.testing.assert_allclose(other, value, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "options"),
+    [
+        (_one_device, {}),
+        (_one_device, {"parts_at_once": 2}),
+        (_one_device, {"gradient_accumulation_steps": 2}),
+        (_mirrored, {}),
+    ],
+)
+def test_what_xla_compiles_between_products_changes_no_number(strategy, options):
+    rows, weights = _train(_one_device())
+    with compiling(ELEMENTWISE):
+        other_rows, other_weights = _train(strategy(), static_shapes=True, **options)
+    for row, other in zip(rows, other_rows, strict=True):
+        for name in ("loss", "gradient_norm"):
             assert other[name] == pytest.approx(row[name], rel=1e-5), name
     for value, other in zip(weights, other_weights, strict=True):
         np.testing.assert_allclose(other, value, rtol=1e-5, atol=1e-6)
@@ -239,8 +260,8 @@ def test_a_spike_is_applied_unless_it_is_refused(strategy, refuse):
     assert (_state(run) == before) == refuse
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
-def test_shapes_may_vary_where_nothing_is_compiled(jit_compile):
+@pytest.mark.parametrize("options", [{}, {"jit_compile": True}, {"static_shapes": True}], ids=str)
+def test_shapes_may_vary_where_nothing_is_compiled(options):
     seen = []
 
     class Observed(WeightedRegression):
@@ -257,9 +278,9 @@ def test_shapes_may_vary_where_nothing_is_compiled(jit_compile):
     optimizer.build(objective.model.trainable_variables)
     variables = objective.model.trainable_variables
     (batch,) = _batches(1)
-    TrainStep(objective, variables, optimizer, strategy, jit_compile=jit_compile)(batch, 0)
-    EvaluationStep(objective.evaluation_sums, strategy, jit_compile)(batch)
-    assert len(seen) >= 2 and set(seen) == {not jit_compile}
+    TrainStep(objective, variables, optimizer, strategy, **options)(batch, 0)
+    EvaluationStep(objective.evaluation_sums, strategy, **options)(batch)
+    assert len(seen) >= 2 and set(seen) == {not options}
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])

@@ -6,7 +6,9 @@ them.
 """
 
 import ast
+import contextlib
 import functools
+import gc
 import importlib.util
 import inspect
 import sys
@@ -102,6 +104,20 @@ def _pages() -> list[tuple[str, Callable[[], str]]]:
     return pages
 
 
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Syntax trees have no cycles, but are so many objects that the collector starts again and
+    again, each time on all that TensorFlow holds: a third of the time of reading.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 def _is_skipped(path: Path) -> bool:
     is_test = path.stem.endswith("_test") or path.stem.startswith("test_")
     return is_test or not (_TEST_FOLDERS | _OTHER_FOLDERS).isdisjoint(path.parts)
@@ -118,7 +134,7 @@ def _docstrings(path: Path) -> str:
     if b'"""' not in source and b"'''" not in source:
         return ""
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _no_garbage_collection():
             warnings.simplefilter("ignore")
             pending = [ast.parse(source)]
     except (SyntaxError, ValueError):

@@ -10,10 +10,11 @@ import sys
 if platform.machine().lower() in ("x86_64", "amd64"):
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-# What XLA may take of a function on a CPU, once `tf.config.optimizer.set_jit` lets it: all but the
-# products. It is read once, when the first function runs; flags of the user's own come behind, and
-# the last one counts.
-_CLUSTERS = "--tf_xla_cpu_global_jit --tf_xla_ops_to_cluster=FUSIBLE"
+# What XLA may take of a function on a CPU, once `tf.config.optimizer.set_jit` lets it: pointwise
+# operations, reductions, and what moves numbers about; products and softmax are faster in oneDNN.
+# It is read once, when the first function runs; the user's own flags come behind, and the last
+# counts.
+_CLUSTERS = "--tf_xla_cpu_global_jit --tf_xla_ops_to_cluster=PW,RED,MISC"
 _xla_flags = os.environ.get("TF_XLA_FLAGS", "")
 if not _xla_flags.startswith(_CLUSTERS):
     os.environ["TF_XLA_FLAGS"] = f"{_CLUSTERS} {_xla_flags}".strip()

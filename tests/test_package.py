@@ -38,7 +38,7 @@ def test_xla_may_take_what_lies_between_products_and_flags_of_the_users_own_coun
         "print(os.environ['TF_XLA_FLAGS'])"
     )
     kept = {name: value for name, value in os.environ.items() if name != "TF_XLA_FLAGS"}
-    ours = "--tf_xla_cpu_global_jit --tf_xla_ops_to_cluster=FUSIBLE"
+    ours = "--tf_xla_cpu_global_jit --tf_xla_ops_to_cluster=PW,RED,MISC"
     for given, expected in (({}, ours), ({"TF_XLA_FLAGS": "--x=1"}, f"{ours} --x=1")):
         command = [sys.executable, "-c", seen]
         printed = subprocess.check_output(

@@ -49,3 +49,18 @@ def test_half_precision_stays_half_precision(name):
     x = ops.cast(np.linspace(-6, 6, 241), "bfloat16")
     assert ACTIVATIONS[name].function(x).dtype == "bfloat16"
     assert ACTIVATIONS[name].backward(x, x).dtype == "bfloat16"
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_half_precision_is_rounded_once(name):
+    x = ops.cast(np.linspace(-6, 6, 241), "bfloat16")
+    dy = ops.cast(np.cos(np.linspace(0, 50, 241)), "bfloat16")
+    whole, d_whole = ops.cast(x, "float32"), ops.cast(dy, "float32")
+    for half, exact in (
+        (ACTIVATIONS[name].function(x), ACTIVATIONS[name].function(whole)),
+        (ACTIVATIONS[name].backward(dy, x), ACTIVATIONS[name].backward(d_whole, whole)),
+    ):
+        np.testing.assert_array_equal(
+            ops.convert_to_numpy(ops.cast(half, "float32")),
+            ops.convert_to_numpy(ops.cast(ops.cast(exact, "bfloat16"), "float32")),
+        )

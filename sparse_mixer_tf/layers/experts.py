@@ -134,7 +134,8 @@ class Experts(keras.layers.Layer):
             return self.add_weight(name=name, shape=shape, initializer=initializer)
         own = (shape[0] // exchange.parts, *shape[1:])
         with exchange.owned():
-            weight = self.add_weight(name=name, shape=own, initializer="zeros")
+            # What is another on every replica cannot cast itself outside of them; `_weights` casts.
+            weight = self.add_weight(name=name, shape=own, initializer="zeros", autocast=False)
         exchange.hand_out(weight, initializer(shape, dtype=weight.dtype))
         return weight
 

@@ -155,12 +155,16 @@ def test_a_checkpoint_goes_on_with_any_other_number(tmp_path, before, after):
     np.testing.assert_allclose(rest, _trained(whole, range(4))[2:], rtol=1e-5)
 
 
-def test_outside_of_the_replicas_the_model_is_whole():
-    apart, one = _made(2), _made(1)
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_outside_of_the_replicas_the_model_is_whole(dtype):
+    apart, one = _made(2, dtype=dtype), _made(1, dtype=dtype)
     x = np.random.RandomState(3).randn(2, SEQ, D_MODEL).astype("float32")
     with apart.strategy.scope():
         ours = apart.objective.moe(x)
-    np.testing.assert_allclose(ours, one.objective.moe(x), atol=1e-6)
+    assert ours.dtype == ("float32" if dtype == "float32" else "bfloat16")
+    np.testing.assert_allclose(
+        tf.cast(ours, "float32"), tf.cast(one.objective.moe(x), "float32"), atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("router", ROUTERS)

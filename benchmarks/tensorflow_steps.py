@@ -9,7 +9,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from sparse_mixer_tf.compilation import ALL, ELEMENTWISE, compiling
+from sparse_mixer_tf.compilation import ALL, ELEMENTWISE
+from sparse_mixer_tf.compilation import compiled as compiled_as
 from sparse_mixer_tf.layers.varying_shapes import varying_shapes
 from sparse_mixer_tf.losses import cross_entropy_sums
 from sparse_mixer_tf.training.step import TrainStep
@@ -61,7 +62,7 @@ def training_of(task, optimizer, batch: dict, way: str, parts_at_once: int = 1) 
     )  # fmt: skip
     batch = {name: tf.constant(array) for name, array in batch.items()}
     numbers = iter(range(10**9))
-    return _compiling(way, lambda: step(batch, next(numbers))["loss"].numpy())
+    return compiled_as(way, lambda: step(batch, next(numbers))["loss"].numpy())
 
 
 def training_of_model(model: keras.Model, optimizer, inputs: dict, labels, way: str) -> Callable:
@@ -79,21 +80,11 @@ def training_of_model(model: keras.Model, optimizer, inputs: dict, labels, way: 
         return loss
 
     compiled = tf.function(step, jit_compile=way == ALL, autograph=False)
-    return _compiling(way, lambda: compiled().numpy())
+    return compiled_as(way, lambda: compiled().numpy())
 
 
 def inference_of(model: keras.Model, inputs: dict, way: str, logits_of: Callable) -> Callable:
     """The logits of a model."""
     inputs = {name: tf.constant(array) for name, array in inputs.items()}
     run = compiled(lambda batch: logits_of(model(batch, training=False)), way == ALL)
-    return _compiling(way, lambda: run(inputs))
-
-
-def _compiling(way: str, call: Callable) -> Callable:
-    """The call, always compiled so, whoever is timed in turn with it."""
-
-    def run():
-        with compiling(way):
-            return call()
-
-    return run
+    return compiled_as(way, lambda: run(inputs))

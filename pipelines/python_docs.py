@@ -107,7 +107,7 @@ def _pages() -> list[tuple[str, Callable[[], str]]]:
 @contextlib.contextmanager
 def _no_garbage_collection() -> Iterator[None]:
     """Syntax trees have no cycles, but are so many objects that the collector starts again and
-    again, each time on all that TensorFlow holds: a third of the time of reading.
+    again, each time on all that TensorFlow holds: a quarter of the time of reading.
     """
     was_enabled = gc.isenabled()
     gc.disable()

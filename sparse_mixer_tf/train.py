@@ -17,7 +17,14 @@ from absl import flags
 import pipelines.flags
 import sparse_mixer_tf.flags as package_flags
 from sparse_mixer_tf import command_line, optimizers, reporting, reports, sweep
-from sparse_mixer_tf.compilation import ALL, ELEMENTWISE, NOTHING, compiling, known_compilation
+from sparse_mixer_tf.compilation import (
+    ALL,
+    ELEMENTWISE,
+    NOTHING,
+    compiled,
+    compiling,
+    known_compilation,
+)
 from sparse_mixer_tf.continuation import as_it_began, is_extended
 from sparse_mixer_tf.layers.device import device_kind
 from sparse_mixer_tf.layers.expert_exchange import experts_apart
@@ -241,12 +248,7 @@ def train() -> int:
     evaluation_step_at = _for_each_choice(
         task,
         lambda: EvaluationStep(
-            task.evaluation_sums,
-            strategy,
-            way == ALL,
-            task.initial_memory,
-            run.parts_at_once,
-            static_shapes=way == ELEMENTWISE,
+            task.evaluation_sums, strategy, way == ALL, task.initial_memory, run.parts_at_once
         ),
     )
 
@@ -258,13 +260,13 @@ def train() -> int:
         return task.summary(sums), samples
 
     watched = run.watch_maintenance == "true" or (run.watch_maintenance == "auto" and on_tpu)
-    loop = Loop(
+    complete = Loop(
         workdir=workdir,
         settings=run,
         start=start,
         train_steps=training.train_steps,
         batches=batches,
-        train_step=lambda batch, step: train_step_at(step)(batch, step),
+        train_step=compiled(way, lambda batch, step: train_step_at(step)(batch, step)),
         evaluate=evaluate,
         saver=Saver(checkpoints, writes=cluster.is_chief),
         watch=Watch(run, [variable.path for variable in task.model.trainable_variables], say),
@@ -276,9 +278,7 @@ def train() -> int:
         agree=agreement.any,
         listen=partial(MaintenanceWatch, say=say) if watched else nullcontext,
         say=say,
-    )
-    with compiling(way):
-        complete = loop.run()
+    ).run()
     if not complete:
         return command_line.INTERRUPTED
     if cluster.is_chief:

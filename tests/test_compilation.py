@@ -3,7 +3,14 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.eager import context
 
-from sparse_mixer_tf.compilation import ALL, ELEMENTWISE, NOTHING, compiling, known_compilation
+from sparse_mixer_tf.compilation import (
+    ALL,
+    ELEMENTWISE,
+    NOTHING,
+    compiled,
+    compiling,
+    known_compilation,
+)
 
 
 @pytest.mark.parametrize(
@@ -83,3 +90,16 @@ def test_xla_takes_what_lies_between_products_inside_the_block_alone():
         assert "_XlaRun" not in outside and "Tanh" in outside
     np.testing.assert_allclose(fused, plain, rtol=1e-5)
     np.testing.assert_array_equal(again, plain)
+
+
+def test_a_call_is_compiled_so_and_nothing_around_it():
+    seen = []
+
+    def call(x, y):
+        seen.append(tf.config.optimizer.get_jit())
+        return x + y
+
+    for way in (NOTHING, ELEMENTWISE, ALL):
+        assert compiled(way, call)(1, 2) == 3
+        assert tf.config.optimizer.get_jit() == ""
+    assert seen == ["", "autoclustering", ""]

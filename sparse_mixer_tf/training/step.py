@@ -221,7 +221,6 @@ class EvaluationStep:
             is carried from batch to batch.
         initial_memory: see `carried_memory`.
         parts_at_once: parts of a replica's batch that are computed at once.
-        static_shapes: see `TrainStep`.
 
     Attributes:
         of_replica: the function `(batch, memory) -> (sums, memory)` of one replica.
@@ -234,7 +233,6 @@ class EvaluationStep:
         jit_compile: bool = False,
         initial_memory: Callable | None = None,
         parts_at_once: int = 1,
-        static_shapes: bool = False,
     ):
         self.strategy, self._initial_memory = strategy, initial_memory
         self.begin()
@@ -246,8 +244,7 @@ class EvaluationStep:
         of_batch = of_part if parts_at_once == 1 else at_once(of_part, parts_at_once)
 
         def of_replica(batch, memory):
-            is_static = static_shapes or jit_compile or _is_compiled(strategy)
-            with varying_shapes(not is_static):
+            with varying_shapes(not (jit_compile or _is_compiled(strategy))):
                 sums, memory = of_batch(with_memory(batch, memory), 0)
             return sums, memory[0] if memory else None
 

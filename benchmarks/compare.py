@@ -84,7 +84,7 @@ def compare(
             precision: timing.alone(timing.matmul_gflops, precision.removeprefix("mixed_"))
             for precision in {contestant.precision for contestant in made.values()}
         }
-        how = steps.compiler_of(options.jit_compile)
+        how = steps.compiler(options.jit_compile)
         if options.parts_at_once > 1:
             how += f", {options.parts_at_once} parts at once"
         print(f"\n{sizes}, {what}, {options.precision}, {how}, {options.batch} x 512")

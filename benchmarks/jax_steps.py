@@ -26,6 +26,11 @@ def accelerator() -> str | None:
     return None if device.platform == "cpu" else device.device_kind
 
 
+def compiler(way: str) -> str:
+    """What compiles."""
+    return "XLA"
+
+
 def compiled(function: Callable, jit: bool = True) -> Callable:
     """A function of arrays."""
     inner = jax.jit(function)

@@ -40,7 +40,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=7)
     arguments = parser.parse_args()
     for size in arguments.sizes:
-        print(f"\n{size} x {size}, {steps.compiler(arguments.jit)}, float32")
+        print(f"\n{size} x {size}, {steps.compiler(str(arguments.jit).lower())}, float32")
         for name, milliseconds in measure(size, arguments.jit, arguments.repeats).items():
             print(f"  {name:26s} {milliseconds:8.1f} ms")
 

@@ -6,6 +6,7 @@ if keras.backend.backend() == "jax":
     from benchmarks.jax_steps import (
         accelerator,
         compiled,
+        compiler,
         forward_and_back,
         inference_of,
         training_of,
@@ -15,6 +16,7 @@ else:
     from benchmarks.tensorflow_steps import (
         accelerator,
         compiled,
+        compiler,
         forward_and_back,
         inference_of,
         training_of,
@@ -22,23 +24,10 @@ else:
     )
 
 
-def compiler(jit: bool) -> str:
-    """What compiles: `XLA`, as on JAX always, or TensorFlow's `graph`."""
-    return compiler_of("true" if jit else "false")
-
-
-def compiler_of(way: str) -> str:
-    """The same for what the trainer's `--jit_compile` has."""
-    if keras.backend.backend() == "jax":
-        return "XLA"
-    return {"false": "graph", "elementwise": "elementwise by XLA", "true": "XLA"}[way]
-
-
 __all__ = [
     "accelerator",
     "compiled",
     "compiler",
-    "compiler_of",
     "forward_and_back",
     "inference_of",
     "training_of",

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from sparse_mixer_tf.compilation import ALL, ELEMENTWISE
+from sparse_mixer_tf.compilation import ALL, ELEMENTWISE, NAMES
 from sparse_mixer_tf.compilation import compiled as compiled_as
 from sparse_mixer_tf.layers.varying_shapes import varying_shapes
 from sparse_mixer_tf.losses import cross_entropy_sums
@@ -24,6 +24,11 @@ def accelerator() -> str | None:
     for device in tf.config.list_physical_devices("GPU"):
         return tf.config.experimental.get_device_details(device).get("device_name", device.name)
     return None
+
+
+def compiler(way: str) -> str:
+    """What compiles, in words."""
+    return NAMES[way]
 
 
 def compiled(function: Callable, jit: bool = False) -> Callable:

@@ -6,15 +6,14 @@ matrix products do not use the CPU's matrix units (AMX); those of oneDNN do. `el
 better of both: XLA what lies between the products, oneDNN the products.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import tensorflow as tf
 
 from sparse_mixer_tf.trial import fastest
 
 NOTHING, ELEMENTWISE, ALL = "false", "elementwise", "true"
-_NAMES = {NOTHING: "graph", ELEMENTWISE: "elementwise by XLA", ALL: "XLA"}
+NAMES = {NOTHING: "graph", ELEMENTWISE: "elementwise by XLA", ALL: "XLA"}
 
 
 def known_compilation(
@@ -41,33 +40,26 @@ def known_compilation(
         return NOTHING
     ways = (NOTHING, ELEMENTWISE, ALL) if device == "cpu" else (NOTHING, ALL)
     way, milliseconds = fastest(ways, measure, total)
-    times = ", ".join(f"{_NAMES[w]} {ms:,.0f} ms" for w, ms in zip(ways, milliseconds, strict=True))
+    times = ", ".join(f"{NAMES[w]} {ms:,.0f} ms" for w, ms in zip(ways, milliseconds, strict=True))
     say(f"--jit_compile=auto: {times} a step, so {way}")
     return way
 
 
-@contextlib.contextmanager
-def compiling(way: str) -> Iterator[None]:
-    """Functions called inside the block are compiled so; of `true` they know themselves.
+def compiled(way: str, call: Callable) -> Callable:
+    """The call, whose functions are compiled so; of `true` they know themselves.
 
     Which operations XLA may take on a CPU is said where the package is imported, by TF_XLA_FLAGS.
-    Also the functions of a tf.data pipeline that is begun inside are compiled.
+    A tf.data pipeline that the call begins is compiled too.
     """
-    before = tf.config.optimizer.get_jit()
-    tf.config.optimizer.set_jit("autoclustering" if way == ELEMENTWISE else before)
-    try:
-        yield
-    finally:
-        tf.config.optimizer.set_jit(before)
-
-
-def compiled(way: str, call: Callable) -> Callable:
-    """The same call, made inside such a block."""
     if way != ELEMENTWISE:
         return call
 
-    def run(*arguments):
-        with compiling(way):
-            return call(*arguments)
+    def run(*arguments, **options):
+        before = tf.config.optimizer.get_jit()
+        tf.config.optimizer.set_jit("autoclustering")
+        try:
+            return call(*arguments, **options)
+        finally:
+            tf.config.optimizer.set_jit(before)
 
     return run

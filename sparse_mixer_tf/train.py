@@ -7,7 +7,7 @@ import math
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import keras
@@ -16,15 +16,7 @@ from absl import flags
 
 import pipelines.flags
 import sparse_mixer_tf.flags as package_flags
-from sparse_mixer_tf import command_line, optimizers, reporting, reports, sweep
-from sparse_mixer_tf.compilation import (
-    ALL,
-    ELEMENTWISE,
-    NOTHING,
-    compiled,
-    compiling,
-    known_compilation,
-)
+from sparse_mixer_tf import command_line, compilation, optimizers, reporting, reports, sweep
 from sparse_mixer_tf.continuation import as_it_began, is_extended
 from sparse_mixer_tf.layers.device import device_kind
 from sparse_mixer_tf.layers.expert_exchange import experts_apart
@@ -204,8 +196,8 @@ def train() -> int:
             gradient_accumulation_steps=training.gradient_accumulation_steps,
             parts_at_once=run.parts_at_once,
             max_gradient_norm=training.max_gradient_norm,
-            jit_compile=way == ALL,
-            static_shapes=way == ELEMENTWISE,
+            jit_compile=way == compilation.ALL,
+            static_shapes=way == compilation.ELEMENTWISE,
             memory=memory,
             refuse_spikes=run.on_spike != "off",
             history=history,
@@ -217,13 +209,16 @@ def train() -> int:
     if before is None:
         now["places"] = {name: getattr(data_settings, name) for name in workdirs.PLACES}
 
-        def measure(way: str) -> float:
+        @cache
+        def first_batch():
             task.static_choices(start["step"])
-            first = next(iter(batches(start["step"])))
-            with compiling(way):
-                return make_step(way).measure(first) / cluster.size
+            return next(iter(batches(start["step"])))
 
-        now["jit_compile"] = known_compilation(
+        def measure(way: str) -> float:
+            first = first_batch()
+            return compilation.compiled(way, make_step(way).measure)(first) / cluster.size
+
+        now["jit_compile"] = compilation.known_compilation(
             training.jit_compile,
             "tpu" if on_tpu else device_kind(),
             measure,
@@ -234,7 +229,7 @@ def train() -> int:
     facts = before or now
     # Older runs have it as true or false.
     way = str(facts["jit_compile"]).lower()
-    way = way if can_compile or way == ELEMENTWISE else NOTHING
+    way = way if can_compile or way == compilation.ELEMENTWISE else compilation.NOTHING
     if cluster.is_chief and (before is None or extended):
         workdirs.write_settings(workdir, facts, package_flags.given())
         (workdir / task.vocabulary_file).parent.mkdir(exist_ok=True)
@@ -248,7 +243,11 @@ def train() -> int:
     evaluation_step_at = _for_each_choice(
         task,
         lambda: EvaluationStep(
-            task.evaluation_sums, strategy, way == ALL, task.initial_memory, run.parts_at_once
+            task.evaluation_sums,
+            strategy,
+            way == compilation.ALL,
+            task.initial_memory,
+            run.parts_at_once,
         ),
     )
 
@@ -266,7 +265,7 @@ def train() -> int:
         start=start,
         train_steps=training.train_steps,
         batches=batches,
-        train_step=compiled(way, lambda batch, step: train_step_at(step)(batch, step)),
+        train_step=compilation.compiled(way, lambda batch, step: train_step_at(step)(batch, step)),
         evaluate=evaluate,
         saver=Saver(checkpoints, writes=cluster.is_chief),
         watch=Watch(run, [variable.path for variable in task.model.trainable_variables], say),

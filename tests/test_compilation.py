@@ -8,7 +8,6 @@ from sparse_mixer_tf.compilation import (
     ELEMENTWISE,
     NOTHING,
     compiled,
-    compiling,
     known_compilation,
 )
 
@@ -73,8 +72,7 @@ def _operations(way: str) -> tuple[set[str], np.ndarray]:
     x = tf.reshape(tf.range(64.0) / 64.0, (8, 8))
     context.enable_run_metadata()
     try:
-        with compiling(way):
-            result = product(x, x).numpy()
+        result = compiled(way, product)(x, x).numpy()
         graphs = context.export_run_metadata().partition_graphs
     finally:
         context.disable_run_metadata()

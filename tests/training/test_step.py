@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sparse_mixer_tf.compilation import ELEMENTWISE, compiling
+from sparse_mixer_tf.compilation import ELEMENTWISE, compiled
 from sparse_mixer_tf.layers.varying_shapes import shapes_may_vary
 from sparse_mixer_tf.optimizers import Adagrad, adamw
 from sparse_mixer_tf.training.step import EvaluationStep, TrainStep
@@ -111,8 +111,8 @@ def test_cutting_the_batch_changes_no_number(strategy, options):
 )
 def test_what_xla_compiles_between_products_changes_no_number(strategy, options):
     rows, weights = _train(_one_device())
-    with compiling(ELEMENTWISE):
-        other_rows, other_weights = _train(strategy(), static_shapes=True, **options)
+    train = compiled(ELEMENTWISE, _train)
+    other_rows, other_weights = train(strategy(), static_shapes=True, **options)
     for row, other in zip(rows, other_rows, strict=True):
         for name in ("loss", "gradient_norm"):
             assert other[name] == pytest.approx(row[name], rel=1e-5), name

@@ -5,7 +5,8 @@ from keras import ops
 
 from sparse_mixer_tf.layers.dropout import Dropout
 from sparse_mixer_tf.layers.initialization import dense
-from sparse_mixer_tf.layers.observation import report
+from sparse_mixer_tf.layers.observation import observed, report
+from sparse_mixer_tf.layers.weighted_values import weighted_values
 
 
 @keras.saving.register_keras_serializable(package="sparse_mixer_tf")
@@ -71,10 +72,9 @@ class SelfAttention(keras.layers.Layer):
                 visible = ops.logical_and(visible, padding_mask[:, None, :, None])
             # The lowest finite number: a row in which nothing is visible becomes uniform, not NaN.
             logits = ops.where(visible, logits, -3.4028235e38)
-        probabilities = ops.softmax(logits, axis=-1)
-        report("attention", self.path, probabilities)
-        probabilities = ops.cast(probabilities, value.dtype)
-        mixed = ops.matmul(self.dropout(probabilities, training=training), value)
+        if observed("attention"):
+            report("attention", self.path, ops.softmax(logits, axis=-1))
+        mixed = weighted_values(logits, value, self.dropout.with_one_mask(training))
         return self.out(ops.reshape(ops.swapaxes(mixed, 1, 2), ops.shape(x)))
 
     def _heads(self, x):

@@ -1,5 +1,7 @@
 """Dropout with masks that follow from an explicit key."""
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 from keras import ops
@@ -34,9 +36,14 @@ class Dropout(keras.layers.Layer):
         self.built = True
 
     def call(self, x, training=None):
+        return self.with_one_mask(training)(x)
+
+    def with_one_mask(self, training) -> Callable:
+        """What a call does; a function that drops the same elements each time it is called."""
         if not training or self.rate == 0:
-            return x
-        return drop(x, self.rate, self.next_key(), self.noise_shape)
+            return lambda x: x
+        key = self.next_key()
+        return lambda x: drop(x, self.rate, key, self.noise_shape)
 
     def next_key(self):
         """uint32 [2]: the key of the mask to come; `None` where nothing is ever dropped."""

@@ -39,7 +39,7 @@ class Dropout(keras.layers.Layer):
         return self.with_one_mask(training)(x)
 
     def with_one_mask(self, training) -> Callable:
-        """What a call does; a function that drops the same elements each time it is called."""
+        """A call of this layer as a function, which drops the same elements each time."""
         if not training or self.rate == 0:
             return lambda x: x
         key = self.next_key()

@@ -66,10 +66,8 @@ def main():
         parser.error(f"--tokens={options.tokens}: expected a multiple of 8 and of all --experts")
     keras.config.set_dtype_policy(options.precision)
     for num_experts in options.experts:
-        print(
-            f"\n{num_experts} experts, {steps.compiler('true' if options.jit else 'false')}, "
-            f"{options.precision}"
-        )
+        compiler = steps.compiler(str(options.jit).lower())
+        print(f"\n{num_experts} experts, {compiler}, {options.precision}")
         medians = measure(num_experts, options)
         alone = medians["the expert matmuls alone"]
         for name, milliseconds in medians.items():

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from keras import ops
 
 
-def weighted_values(logits, value, drop: Callable = lambda probabilities: probabilities):
+def weighted_values(logits, value, drop: Callable):
     """`drop(softmax(logits)) @ value`, differentiated by hand.
 
     The gradient of a softmax takes from each of its rows the mean of what arrives there. That mean
@@ -15,7 +15,8 @@ def weighted_values(logits, value, drop: Callable = lambda probabilities: probab
     Args:
         logits: float32 [..., queries, keys].
         value: [..., keys, d_head].
-        drop: multiplies [..., queries, keys] by a mask, the same one each time it is called.
+        drop: multiplies [..., queries, keys] by a mask, the same one each time it is called, as
+            `Dropout.with_one_mask` gives it.
 
     Returns:
         [..., queries, d_head], in the dtype of the values.
@@ -26,6 +27,9 @@ def weighted_values(logits, value, drop: Callable = lambda probabilities: probab
 
     @ops.custom_gradient
     def run(logits, value):
+        def whole(x):
+            return ops.cast(x, logits.dtype)
+
         probabilities = ops.cast(ops.softmax(logits, axis=-1), value.dtype)
         kept = drop(probabilities)
         mixed = ops.matmul(kept, value)
@@ -33,12 +37,9 @@ def weighted_values(logits, value, drop: Callable = lambda probabilities: probab
         def gradient(*arguments, upstream=None):
             d_mixed = arguments[0] if upstream is None else upstream
             d_kept = ops.matmul(d_mixed, ops.swapaxes(value, -1, -2))
-            means = ops.sum(_whole(d_mixed) * _whole(mixed), axis=-1, keepdims=True)
-            d_logits = _whole(probabilities) * (_whole(drop(d_kept)) - means)
+            means = ops.sum(whole(d_mixed) * whole(mixed), axis=-1, keepdims=True)
+            d_logits = whole(probabilities) * (whole(drop(d_kept)) - means)
             return d_logits, ops.matmul(ops.swapaxes(kept, -1, -2), d_mixed)
-
-        def _whole(x):
-            return ops.cast(x, logits.dtype)
 
         return mixed, gradient
 

@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 from sparse_mixer_tf import layers
+from sparse_mixer_tf.layers.randomness import random_key
 from tests.layers.backend import gradients
 
 
@@ -110,6 +111,28 @@ def test_attention_drops_probabilities_and_scales_the_rest():
     dropped = mixed == 0
     np.testing.assert_allclose(mixed[~dropped], 1 / tokens / (1 - rate), rtol=1e-6)
     assert abs(dropped.mean() - rate) < 0.04
+
+
+def test_the_gradient_of_attention_meets_the_mask_of_the_forward_pass():
+    layer, x = layers.SelfAttention(2, dropout_rate=0.4), sample(2, 8, 6)
+    layer.build(x.shape)
+    for number, weight in enumerate(layer.trainable_variables):
+        # So small that every token has its share.
+        weight.assign(0.5 * np.random.default_rng(number).normal(size=weight.shape))
+    mask = np.array([[True] * 5 + [False] * 3, [True] * 8])
+    upstream, *directions = np.random.default_rng(8).normal(size=(9, *x.shape)).astype("float32")
+
+    def loss(x):
+        with random_key(np.array([3, 4], "uint32")):
+            y = layer(x, padding_mask=mask, training=True)
+        return ops.sum(y * upstream), y
+
+    _, (gradient,) = gradients(loss, [x])
+    step = 1e-2
+    for direction in directions:
+        ahead, behind = (float(loss(x + sign * step * direction)[0]) for sign in (1, -1))
+        slope = float(np.sum(np.asarray(gradient) * direction))
+        assert slope == pytest.approx((ahead - behind) / (2 * step), rel=2e-3, abs=2e-3)
 
 
 def test_attention_refuses_heads_that_do_not_divide_the_width():

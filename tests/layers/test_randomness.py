@@ -90,6 +90,14 @@ def test_dropout_without_a_key_draws_a_new_mask_each_time():
     assert 0.3 < (masks[0] != masks[1]).mean() < 0.7
 
 
+def test_one_mask_stays_the_same_and_the_next_is_another():
+    layer, x = Dropout(0.5), np.ones((16, 64), "float32")
+    drop, other = layer.with_one_mask(training=True), layer.with_one_mask(training=True)
+    np.testing.assert_array_equal(drop(x), drop(x))
+    assert 0.3 < (np.asarray(drop(x)) != np.asarray(other(x))).mean() < 0.7
+    np.testing.assert_array_equal(layer.with_one_mask(training=False)(x), x)
+
+
 def test_a_mask_can_be_shared_along_axes():
     with random_key(KEY):
         y = np.asarray(Dropout(0.5, (1, None, None))(np.ones((3, 8, 16), "float32"), training=True))

@@ -158,7 +158,8 @@ def main() -> None:
         parser.error("--parts_at_once goes with neither --jit_compile=true, --peers nor --json")
     if options.batch < 1 or (options.json and options.batch != 8):
         parser.error(f"--batch={options.batch}: expected 1 or more, and 8 with --json")
-    print(timing.alone(timing.machine), flush=True)
+    machine = timing.alone(timing.machine)
+    print(machine, flush=True)
     ratios = {}
     for sizes in options.sizes.split(","):
         ours, *peers = fields(sizes, options)
@@ -171,7 +172,8 @@ def main() -> None:
             for name, given in everybody.items():
                 print(f"  {name:22} {timing.alone(peak_memory, *given):>8,.0f}", flush=True)
     if options.json:
-        options.json.write_text(json.dumps(ratios, indent=1) + "\n")
+        found = {"machine": machine, "ratios": ratios}
+        options.json.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

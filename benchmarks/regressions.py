@@ -3,9 +3,10 @@
     python -m benchmarks.compare --json=now.json [the flags of the baseline]
     python -m benchmarks.regressions now.json [--baseline=benchmarks/baseline.json]
 
-Both files hold, for each contestant, how many times as fast as BERT it was in each round. A ratio
-is worse where its median lies below every round of the baseline and every round of it below the
-baseline's median. Exits 1 if one is.
+Both files hold, for each contestant, how many times as fast as BERT it was in each round, and name
+their machine: a processor of another kind has other ratios, so measure a baseline of its own there,
+on the commit to compare with. A ratio is worse where its median lies below every round of the
+baseline and every round of it below the baseline's median. Exits 1 if one is.
 """
 
 import argparse
@@ -27,7 +28,10 @@ def main() -> int:
     parser.add_argument("now", type=Path)
     parser.add_argument("--baseline", type=Path, default=BASELINE)
     options = parser.parse_args()
-    now, before = (json.loads(path.read_text()) for path in (options.now, options.baseline))
+    files = [json.loads(path.read_text()) for path in (options.now, options.baseline)]
+    print("now:     ", files[0]["machine"])
+    print("baseline:", files[1]["machine"])
+    now, before = (file["ratios"] for file in files)
     common = [name for name in before if name in now]
     if not common:
         parser.error(f"{options.now} and {options.baseline} have no contestant in common")

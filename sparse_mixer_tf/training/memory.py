@@ -64,6 +64,12 @@ def with_memory(batch: dict, memory) -> dict:
     if memory is None:
         return batch
     if "starts_anew" in batch:
-        rows = tf.reshape(batch["starts_anew"], [-1] + [1] * (memory.shape.rank - 1))
-        memory = tf.where(rows, tf.zeros_like(memory), memory)
+        starts = batch["starts_anew"]
+        rows = tf.reshape(starts, [-1] + [1] * (memory.shape.rank - 1))
+        # Where none does, which is almost always, megabytes need not be gone through.
+        memory = tf.cond(
+            tf.reduce_any(starts),
+            lambda: tf.where(rows, tf.zeros_like(memory), memory),
+            lambda: memory,
+        )
     return batch | {"memory": memory}

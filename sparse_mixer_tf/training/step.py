@@ -178,7 +178,8 @@ class TrainStep:
         verdict = judge(self.history.value, metrics["loss"], norm)
         applied = verdict.finite & ~(verdict.spike & self.refuse_spikes)
         if memory is not None:
-            new_memory = tf.where(applied, new_memory, memory)
+            # Not `tf.where`, which would copy whichever it takes.
+            new_memory = tf.cond(applied, lambda: new_memory, lambda: memory)
         metrics |= {
             "gradient_norm": norm,
             "learning_rate": tf.cast(self.optimizer.learning_rate, tf.float32),

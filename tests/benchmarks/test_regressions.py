@@ -20,10 +20,16 @@ def test_a_ratio_is_worse_when_it_fell_by_more_than_both_spreads(now, before, wo
 
 
 def test_the_program_names_what_is_worse_and_exits_1(tmp_path, monkeypatch, capsys):
-    (tmp_path / "before.json").write_text(json.dumps({"a": [2.0, 2.2], "b": [3.0, 3.1]}))
-    (tmp_path / "now.json").write_text(json.dumps({"a": [2.1, 2.1], "b": [1.0, 1.1]}))
+    ratios = {
+        "before": {"a": [2.0, 2.2], "b": [3.0, 3.1]},
+        "now": {"a": [2.1, 2.1], "b": [1.0, 1.1]},
+    }
+    for name, of_name in ratios.items():
+        file = {"machine": f"{name}, 2 cores", "ratios": of_name}
+        (tmp_path / f"{name}.json").write_text(json.dumps(file))
     arguments = ["regressions", f"{tmp_path}/now.json", f"--baseline={tmp_path}/before.json"]
     monkeypatch.setattr(sys, "argv", arguments)
     assert regressions.main() == 1
     said = capsys.readouterr().out.splitlines()
-    assert said[0].startswith("as before") and said[1].startswith("worse")
+    assert said[0].endswith("now, 2 cores") and said[1].endswith("before, 2 cores")
+    assert said[2].startswith("as before") and said[3].startswith("worse")

@@ -49,7 +49,8 @@ def _batches(steps, start=0):
         yield {
             "x": random.randn(BATCH, WIDTH).astype("float32"),
             "y": random.randn(BATCH).astype("float32"),
-            "starts_anew": random.rand(BATCH) < 0.3,
+            # In every other batch all rows go on.
+            "starts_anew": random.rand(BATCH) < (0.3 if step % 2 == 0 else 0.0),
         }
 
 
@@ -124,6 +125,19 @@ def test_cutting_the_batch_changes_no_number(strategy, options):
     whole, cut = Run(_one_device()), Run(strategy(), **options)
     np.testing.assert_allclose(whole.train(6), cut.train(6), rtol=1e-5)
     np.testing.assert_allclose(whole.memory.numpy(), cut.memory.numpy(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("strategy", "options"), CUTS)
+def test_an_update_that_is_no_number_leaves_the_memory(strategy, options):
+    run = Run(strategy(), **options)
+    run.train(2)
+    before = run.memory.numpy()
+    bad = next(_batches(3, start=2))
+    bad["y"][-1] = np.nan
+    assert float(run.step(_distributed(run.strategy, bad), 2)["applied"]) == 0
+    assert np.array_equal(run.memory.numpy(), before)
+    run.train(4, start=3)
+    assert not np.array_equal(run.memory.numpy(), before)
 
 
 @pytest.mark.parametrize("strategy", [_one_device, _mirrored])

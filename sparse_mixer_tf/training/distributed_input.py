@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from sparse_mixer_tf.training.cluster import Cluster
+from sparse_mixer_tf.training.one_ahead import one_ahead
 
 
 def distributed(stream: tf.data.Dataset, strategy: tf.distribute.Strategy, cluster: Cluster):
@@ -17,7 +18,8 @@ def distributed(stream: tf.data.Dataset, strategy: tf.distribute.Strategy, clust
     if cluster.size == 1:
         if has_remote_devices(strategy):
             return FromThisProcess(stream, strategy)
-        return strategy.experimental_distribute_dataset(stream)
+        return one_ahead(strategy.experimental_distribute_dataset(stream))
+    # Not ahead: what processes do together, they all have to do in the same order.
     here = strategy.num_replicas_in_sync // cluster.size
     return strategy.distribute_datasets_from_function(lambda _: replica_batches(stream, here))
 

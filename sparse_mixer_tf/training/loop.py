@@ -9,7 +9,6 @@ import numpy as np
 
 from sparse_mixer_tf.settings import RunSettings
 from sparse_mixer_tf.training.guard import Interruption
-from sparse_mixer_tf.training.one_ahead import one_ahead
 from sparse_mixer_tf.training.profiler import Profiler
 from sparse_mixer_tf.training.progress import Stopwatch, evaluation_line, progress_line
 from sparse_mixer_tf.training.saver import Saver
@@ -124,7 +123,7 @@ class Loop:
         self._passed_over = manifest.get("passed_over", 0)
         self.watch.rollbacks = max(self.watch.rollbacks, manifest.get("rollbacks", 0))
         self._writer = MetricsWriter(self.workdir, self._step, writes=self.saver.writes)
-        self._stream = one_ahead(self.batches(self._step + self._passed_over))
+        self._stream = iter(self.batches(self._step + self._passed_over))
         self._rows, self._examined = [], []
 
     def _examine(self, step: int) -> int | None:

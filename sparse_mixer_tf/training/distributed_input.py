@@ -7,7 +7,7 @@ from sparse_mixer_tf.training.one_ahead import one_ahead
 
 
 def distributed(stream: tf.data.Dataset, strategy: tf.distribute.Strategy, cluster: Cluster):
-    """An iterable of batches for `strategy.run`.
+    """An iterable of batches for `strategy.run`, to go through once.
 
     Replica r of n gets rows `[r * batch / n, (r + 1) * batch / n)` of every global batch, however
     the replicas are spread over processes.

@@ -29,6 +29,9 @@ def main() -> int:
     parser.add_argument("--baseline", type=Path, default=BASELINE)
     options = parser.parse_args()
     files = [json.loads(path.read_text()) for path in (options.now, options.baseline)]
+    for path, file in zip((options.now, options.baseline), files, strict=True):
+        if not {"machine", "ratios"} <= file.keys():
+            parser.error(f"{path} names no machine and ratios; write it with compare --json={path}")
     print("now:     ", files[0]["machine"])
     print("baseline:", files[1]["machine"])
     now, before = (file["ratios"] for file in files)

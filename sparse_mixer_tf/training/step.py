@@ -163,7 +163,7 @@ class TrainStep:
     def _reduced_gradients(self, batch, memory, step):
         """Gradients and metrics of the global batch, and the memory of this replica."""
         inputs = self._gradient_inputs(batch, memory, step)
-        gradients, metrics, new_memory, _ = self._gradients(*inputs)
+        gradients, metrics, following, _ = self._gradients(*inputs)
         if self.replicas > 1:
             context = tf.distribute.get_replica_context()
             shared, metrics = context.all_reduce("SUM", (self._of(gradients, False), metrics))
@@ -177,9 +177,8 @@ class TrainStep:
         norm = tf.sqrt(tf.reduce_sum(squares))
         verdict = judge(self.history.value, metrics["loss"], norm)
         applied = verdict.finite & ~(verdict.spike & self.refuse_spikes)
-        if memory is not None:
-            # Not `tf.where`, which would copy whichever it takes.
-            new_memory = tf.cond(applied, lambda: new_memory, lambda: memory)
+        # Not `tf.where`, which would copy whichever it takes.
+        carried = None if memory is None else tf.cond(applied, lambda: following, lambda: memory)
         metrics |= {
             "gradient_norm": norm,
             "learning_rate": tf.cast(self.optimizer.learning_rate, tf.float32),
@@ -187,7 +186,7 @@ class TrainStep:
             "spike": tf.cast(verdict.spike, tf.float32),
             "gradient_squares": squares,
         }
-        return gradients, metrics, new_memory
+        return gradients, metrics, carried
 
     def _of(self, values: list, apart: bool) -> list:
         """Those of the variables of experts apart, or of all the others."""

@@ -33,3 +33,11 @@ def test_the_program_names_what_is_worse_and_exits_1(tmp_path, monkeypatch, caps
     said = capsys.readouterr().out.splitlines()
     assert said[0].endswith("now, 2 cores") and said[1].endswith("before, 2 cores")
     assert said[2].startswith("as before") and said[3].startswith("worse")
+
+
+def test_a_file_of_something_else_is_refused(tmp_path, monkeypatch, capsys):
+    (tmp_path / "old.json").write_text(json.dumps({"a": [2.0, 2.2]}))
+    monkeypatch.setattr(sys, "argv", ["regressions", f"{tmp_path}/old.json"])
+    with pytest.raises(SystemExit):
+        regressions.main()
+    assert "old.json names no machine" in capsys.readouterr().err

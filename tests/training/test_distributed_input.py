@@ -1,3 +1,6 @@
+import threading
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -39,3 +42,26 @@ def test_what_replicas_get_has_a_fixed_shape():
     _, stream = _stream()
     spec = replica_batches(stream, 4).element_spec
     assert spec["x"].shape == (2, 2) and spec["row"].shape == (2,)
+
+
+def test_one_process_fetches_a_batch_while_the_one_before_is_in_use():
+    asked = [threading.Event() for _ in range(3)]
+
+    def numbers():
+        for number, event in enumerate(asked):
+            event.set()
+            yield number
+
+    stream = tf.data.Dataset.from_generator(numbers, output_signature=tf.TensorSpec((), tf.int32))
+    batches = distributed(stream, tf.distribute.get_strategy(), Cluster())
+    assert int(next(batches)) == 0
+    assert asked[1].wait(10)
+    assert not asked[2].is_set()
+
+
+def test_several_processes_fetch_nothing_ahead():
+    dataset = object()
+    strategy = SimpleNamespace(
+        num_replicas_in_sync=2, distribute_datasets_from_function=lambda of_input: dataset
+    )
+    assert distributed(_stream()[1], strategy, Cluster(0, 2)) is dataset

@@ -14,6 +14,7 @@ from sparse_mixer_tf.optimizers import scheduled_optimizer
 from sparse_mixer_tf.tasks import TASKS
 from sparse_mixer_tf.training.evaluation import evaluation_sums
 from sparse_mixer_tf.training.memory import carried_memory
+from sparse_mixer_tf.training.one_ahead import one_ahead
 from sparse_mixer_tf.training.step import EvaluationStep, TrainStep
 
 ARCHITECTURE, D_FF, SPAN_LOSS = "sgfgfg.sgfgfg", 256, 5e-7
@@ -101,7 +102,7 @@ class Run:
         self._evaluate = EvaluationStep(
             self.task.evaluation_sums, strategy, jit, self.task.initial_memory
         )
-        self._batches, self._step = iter(self.task.train_stream(0)), 0
+        self._batches, self._step = one_ahead(self.task.train_stream(0)), 0
 
     def train(self) -> float:
         """One update; its loss in bits per character."""

@@ -79,6 +79,9 @@ class Loop:
                     batch = next(self._stream)
                 with stopwatch.part("compiling" if step == first else "step"):
                     self._rows.append(self.train_step(batch, step))
+                # Freed while the next one is handed over, it would let the thread that fetches the
+                # one behind that go first.
+                del batch
                 step += 1
                 complete = step == self.train_steps
                 # Looked at once a step: a signal that comes later ends the next step, and is saved.

@@ -20,7 +20,8 @@ def test_an_item_is_fetched_while_the_one_before_is_in_use_and_no_earlier():
             yield number
 
     ahead = one_ahead(items())
-    assert not asked[0].is_set()
+    assert asked[0].wait(10)
+    assert not asked[1].is_set()
     assert next(ahead) == 0
     assert asked[1].wait(10)
     assert not asked[2].is_set()

@@ -3,11 +3,11 @@
     python -m benchmarks.growth [--of=sequence,experts,layers,batch] [--repeats=5] [--png=FILE]
 
 Each point is a process of its own: the median of its steps, and how far its memory rose above that
-of the imports. In theory a step takes its operations at the rate of a plain matmul, and the weights
-at the rate of a plain copy; memory is the estimate that `describe` prints. What counts is how both
-grow: the slope on logarithmic axes over the last three values. Where time has a slope that is more
-than `TOLERANCE` above that of its theory, or memory has and is above its estimate as well, the line
-says so and the exit code is 1.
+of the imports. In theory a step takes its operations at the rate of a plain matmul, and weights and
+activations at the rate of a plain copy; memory is the estimate that `describe` prints. What counts
+is how both grow: the slope on logarithmic axes over the last three values. Where time has a slope
+that is more than `TOLERANCE` above that of its theory, or memory has and is above its estimate as
+well, the line says so and the exit code is 1.
 """
 
 import argparse
@@ -31,6 +31,9 @@ TOLERANCE = 0.15
 # What is read and written of each float of a weight: by forward and backward pass, the norm of the
 # gradient, and AdamW with its two slots.
 PASSES = 12
+# And of each number that the backward pass needs: written, read by the next operation and by the
+# backward pass, its gradient written and read.
+ACTIVATION_PASSES = 5
 
 
 class Point(NamedTuple):
@@ -82,9 +85,11 @@ def theory(point: Point, gflops: float, gigabytes: float) -> tuple[float, float]
     tokens = point.seq * point.batch
     rows = pretraining_table(point.settings, VOCABULARY, point.seq, contestants.PREDICTIONS, tokens)
     operations = 3 * tokens * sum(row.flops for row in rows)
-    weights = 4 * PASSES * sum(row.parameters for row in rows)
+    weights = PASSES * sum(row.parameters for row in rows)
+    activations = ACTIVATION_PASSES * tokens * sum(row.activations for row in rows)
     memory = sum(training_bytes(rows, tokens, activation_bytes=4).values())
-    return 1e-6 * (operations / gflops + weights / gigabytes), memory / 2**20
+    copied = 4 * (weights + activations)
+    return 1e-6 * (operations / gflops + copied / gigabytes), memory / 2**20
 
 
 def measure(point: Point, repeats: int) -> tuple[float, float]:

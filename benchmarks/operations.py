@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import keras
 import tensorflow as tf
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
@@ -94,6 +95,10 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="steps that are traced")
     parser.add_argument("--rows", type=int, default=8, help="kinds of operations to print")
     options = parser.parse_args()
+    if keras.backend.backend() != "tensorflow":
+        parser.error(
+            f"KERAS_BACKEND={keras.backend.backend()}: expected tensorflow, whose trace it is"
+        )
     names = options.models.split(",")
     known = list(SIZES[options.sizes][0]())
     if unknown := [name for name in names if name not in known]:

@@ -1,5 +1,6 @@
 import itertools
 import json
+import weakref
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -39,13 +40,15 @@ class Run:
         defaults = {"eval_every": 2, "checkpoint_every": 100, "log_every": 1}
         self.settings = RunSettings(**defaults | settings)
 
-    def train(self, steps=12, patience=None, agree=bool, listen=nullcontext) -> bool:
+    def train(
+        self, steps=12, patience=None, agree=bool, listen=nullcontext, batches=itertools.count
+    ) -> bool:
         return Loop(
             workdir=self.workdir,
             settings=self.settings,
             start=self.checkpoints.restore_latest() or {"step": 0},
             train_steps=steps,
-            batches=itertools.count,
+            batches=batches,
             train_step=self._step,
             evaluate=lambda step: ({"loss": 0.0, "error": self.scores.get(step, 9.0)}, []),
             saver=Saver(self.checkpoints),
@@ -71,6 +74,23 @@ class Run:
             "spike": float(failed and self.kind == "spike"),
             "gradient_squares": np.ones(1),
         }
+
+
+def test_a_batch_is_freed_before_the_next_is_asked_for(tmp_path):
+    alive = []
+
+    def batches(index):
+        lent = None
+        for number in itertools.count(index):
+            alive.append(lent is not None and lent() is not None)
+            batch = np.array(number)
+            lent = weakref.ref(batch)
+            yield batch
+            del batch
+
+    run = Run(tmp_path)
+    assert run.train(batches=batches)
+    assert run.total.value == sum(range(12)) and alive == [False] * 12
 
 
 SCORES = dict(zip(range(0, 13, 2), (9, 5, 4, 6, 4, 3, 2), strict=True))

@@ -75,8 +75,7 @@ def compare(
     ratios = {}
     made = {name: make(*given) for name, (make, given) in field.items()}
     first = next(iter(made))
-    whats = {"train": 3, "infer": 1} if options.parts_at_once == 1 else {"train": 3}
-    for what, passes in whats.items():
+    for what in contestants.PASSES if options.parts_at_once == 1 else ("train",):
         runs = {name: getattr(contestant, what) for name, contestant in made.items()}
         times = timing.in_turn(runs, options.rounds, warmup=2)
         # In a process of its own, which has all the threads.
@@ -102,7 +101,9 @@ def compare(
         reference = statistics.median(times[first])
         for name, values in times.items():
             tokens = options.batch * 512
-            print(_line(name, values, reference, made[name], passes, rates, tokens))
+            print(
+                _line(name, values, reference, made[name], contestants.PASSES[what], rates, tokens)
+            )
     sys.stdout.flush()
     return ratios
 

@@ -23,6 +23,8 @@ from sparse_mixer_tf.tasks.encoder import model_inputs
 
 PREDICTIONS = 80
 RATE = 1e-4
+# Multiplications of a call in those of a forward pass.
+PASSES = {"train": 3, "infer": 1}
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def look_at(name: str, options: argparse.Namespace) -> None:
     run = getattr(contestants.ours(settings, common), options.what)
     took = timing.medians(timing.in_turn({"": run}, options.repeats, warmup=2))[""]
     kinds = by_kind(traced(run, options.repeats))
-    passes = {"train": 3, "infer": 1}[options.what]
+    passes = contestants.PASSES[options.what]
     flops = operations_of(settings, vocabulary, common.batch, common.seq)
     print(f"\n{options.sizes}, {options.what}, {name}: {took:,.0f} ms")
     print(f"  {'':24}{'ms':>9}{'share':>8}{'GFLOP/s':>9}")
@@ -91,7 +91,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", default="small", choices=SIZES)
     parser.add_argument("--models", default="BERT,Sparse Mixer", help="names, with commas between")
-    parser.add_argument("--what", default="infer", choices=("train", "infer"))
+    parser.add_argument("--what", default="infer", choices=contestants.PASSES)
     parser.add_argument("--repeats", type=int, default=3, help="steps that are traced")
     parser.add_argument("--rows", type=int, default=8, help="kinds of operations to print")
     options = parser.parse_args()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import matplotlib
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
@@ -35,13 +36,15 @@ class Chart:
 
 def figure(height: float = HEIGHT) -> Figure:
     """An empty figure of the usual width, inches high; to be drawn within `style`."""
-    return Figure(figsize=(WIDTH, height), layout="constrained")
+    return Figure(figsize=(WIDTH, height), dpi=DOTS_PER_INCH, layout="constrained")
 
 
 def style(theme: Theme):
     """What matplotlib draws with, as a context."""
     return matplotlib.rc_context(
         {
+            "figure.facecolor": "none",
+            "axes.facecolor": "none",
             "font.size": 10,
             "axes.titlesize": 10,
             "axes.edgecolor": theme.faint,
@@ -69,10 +72,11 @@ def style(theme: Theme):
 
 def png(figure: Figure) -> bytes:
     """The figure on a transparent ground, in 256 colours: a third of the size, to the eye alike."""
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=DOTS_PER_INCH, transparent=True)
-    with Image.open(drawn) as image:
-        fewer = image.convert("RGBA").quantize(256, method=Image.Quantize.FASTOCTREE)
+    # `savefig` would draw it twice, and write a file that only this function reads.
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    drawn = Image.fromarray(np.asarray(canvas.buffer_rgba()))
+    fewer = drawn.quantize(256, method=Image.Quantize.FASTOCTREE)
     small = io.BytesIO()
     fewer.save(small, format="png", optimize=True)
     return small.getvalue()

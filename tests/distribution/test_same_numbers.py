@@ -59,8 +59,9 @@ def _assert_same(run: Run, whole: Run) -> None:
 def test_cutting_the_batch_changes_no_number(programs, whole, cut):
     flags, workers = CUTS[cut]
     run = Run(programs, cut, *FLAGS, *flags, workers=workers)
-    code, output = run.finish()
-    assert code == 0, output
+    processes = run.start_workers() if workers > 1 else [run.start()]
+    outputs = [process.communicate()[0] for process in processes]
+    assert all(process.returncode == 0 for process in processes), "".join(outputs)
     _assert_same(run, whole)
 
 
@@ -112,6 +113,5 @@ def test_a_run_whose_experts_are_apart_goes_on_with_another_number_and_is_used_o
         arguments = [f"--workdir={run.workdir}"]
         if module == "export":
             arguments.append(f"--output={programs.folder / 'experts_moved_export'}")
-        process = programs.start(f"sparse_mixer_tf.{module}", *arguments)
-        output, _ = process.communicate(timeout=600)
-        assert process.returncode == 0, output
+        code, output = programs.run(f"sparse_mixer_tf.{module}", *arguments)
+        assert code == 0, output

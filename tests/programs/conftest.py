@@ -76,7 +76,12 @@ class Programs:
             "--noinspect",
         ]
 
-    def start(self, module: str, *arguments: str) -> subprocess.Popen:
+    def start(self, module: str, *arguments: str, **environment: str) -> warm_start.Program:
+        """A program that is running; `environment` is added to that of the tests."""
+        return warm_start.Program(module, arguments, ROOT, self._environment() | environment)
+
+    def start_cold(self, module: str, *arguments: str) -> subprocess.Popen:
+        """The same in a new process, as a user starts it, which imports its libraries first."""
         return subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             cwd=ROOT,
@@ -88,9 +93,9 @@ class Programs:
 
     def run(self, module: str, *arguments: str) -> tuple[int, str]:
         """Exit code, and what it printed on both streams."""
-        output = self.folder / "output.txt"
-        code = warm_start.run(module, arguments, ROOT, self._environment(), output)
-        return code, output.read_text()
+        program = self.start(module, *arguments)
+        output, _ = program.communicate()
+        return program.returncode, output
 
     def _environment(self) -> dict[str, str]:
         return os.environ | {"PYTHONUNBUFFERED": "1", "HOME": str(self.folder)}

@@ -97,7 +97,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(programs, finished)
 
 def test_a_signal_saves_and_asks_to_be_run_again(programs, finished):
     workdir = programs.folder / "interrupted"
-    process = programs.start("sparse_mixer_tf.train", *programs.small, f"--workdir={workdir}")
+    process = programs.start_cold("sparse_mixer_tf.train", *programs.small, f"--workdir={workdir}")
     for line in process.stdout:
         if line.startswith("step 10/"):
             process.send_signal(signal.SIGTERM)

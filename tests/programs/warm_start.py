@@ -1,15 +1,16 @@
 """Programs in processes that have their libraries already: importing takes longer than most tests.
 
 A server imports the libraries once and makes a copy of itself, with nothing of the project in it,
-for each program. What is special about a process that somebody starts, its first lines and its
-signals, needs one that is started (`Programs.start`).
+for each program.
 """
 
 import atexit
 import multiprocessing
 import os
 import runpy
+import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,32 +20,65 @@ _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(LIBRARIES)
 
 
-def run(
-    module: str, arguments: Sequence[str], folder: Path, environment: dict[str, str], output: Path
-) -> int:
-    """Runs `python -m module arguments` in a folder; its exit code.
+class Program:
+    """`python -m module arguments` that runs in a folder, used like a `subprocess.Popen`.
 
-    Args:
-        output: file for what it prints on both streams.
-
-    Raises:
-        TimeoutError: it takes longer than ten minutes.
+    Attributes:
+        stdout: what it prints on both streams, as text; ends with the program.
     """
-    process = _context.Process(
-        target=_become, args=(module, arguments, folder, environment, output)
-    )
-    process.start()
-    process.join(600)
-    if process.exitcode is None:
-        process.kill()
-        raise TimeoutError(f"python -m {module} {' '.join(arguments)}:\n{output.read_text()}")
-    return process.exitcode
+
+    def __init__(
+        self, module: str, arguments: Sequence[str], folder: Path, environment: dict[str, str]
+    ):
+        self.name = " ".join([module, *arguments])
+        receiver, sender = _context.Pipe(duplex=False)
+        self._process = _context.Process(
+            target=_become, args=(module, arguments, folder, environment, sender)
+        )
+        self._process.start()
+        # Else there would be no end of what is printed.
+        sender.close()
+        self.stdout = os.fdopen(os.dup(receiver.fileno()), "r", errors="replace")
+        receiver.close()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        if self.returncode is None:
+            raise subprocess.TimeoutExpired(self.name, timeout)
+        return self.returncode
+
+    def communicate(self, timeout: float = 600) -> tuple[str, None]:
+        """All that it still prints, once it has ended; what takes longer is killed."""
+        clock = threading.Timer(timeout, self.kill)
+        clock.start()
+        printed = self.stdout.read()
+        clock.cancel()
+        self.stdout.close()
+        self.wait(10)
+        return printed, None
 
 
-def _become(module, arguments, folder, environment, output):
-    with output.open("wb") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
+def _become(module, arguments, folder, environment, sender):
+    for stream in (1, 2):
+        os.dup2(sender.fileno(), stream)
+    sender.close()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)
     os.chdir(folder)

@@ -1,8 +1,9 @@
 """Runs in processes of their own, which these tests harm."""
 
 import json
-import subprocess
+import socket
 import threading
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from tests.programs.conftest import Programs
+from tests.programs.warm_start import Program
 
 
 def latest_bits(workdir: Path) -> dict[str, bytes]:
@@ -32,19 +34,34 @@ class Run:
         self.programs, self.workdir, self.workers = programs, programs.folder / name, workers
         self.flags = [*programs.small, f"--workdir={self.workdir}", *flags]
 
-    def start(self) -> subprocess.Popen:
+    def start(self) -> Program:
+        """The program that a user starts: with several workers, the one that starts them."""
         if self.workers == 1:
             return self.programs.start("sparse_mixer_tf.train", *self.flags)
         launch = ("sparse_mixer_tf.launch", f"--workers={self.workers}", "--")
         return self.programs.start(*launch, *self.flags)
 
+    def start_workers(self) -> list[Program]:
+        """The workers without one that watches over them, as on several machines."""
+        with ExitStack() as stack:
+            sockets = [stack.enter_context(socket.socket()) for _ in range(self.workers)]
+            for each in sockets:
+                each.bind(("127.0.0.1", 0))
+            addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+        configs = [
+            {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+            for index in range(self.workers)
+        ]
+        return [
+            self.programs.start("sparse_mixer_tf.train", *self.flags, TF_CONFIG=json.dumps(config))
+            for config in configs
+        ]
+
     def finish(self) -> tuple[int, str]:
         """Exit code and output."""
-        if self.workers == 1:
-            return self.programs.run("sparse_mixer_tf.train", *self.flags)
-        process = self.start()
-        output, _ = process.communicate(timeout=600)
-        return process.returncode, output
+        program = self.start()
+        output, _ = program.communicate()
+        return program.returncode, output
 
 
 class MetadataServer(ThreadingHTTPServer):

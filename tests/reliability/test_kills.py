@@ -1,21 +1,27 @@
 """SIGKILL in the middle of what must not be half done."""
 
-import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import time
 
 import pytest
 
+from tests.programs.warm_start import Program
 from tests.reliability.conftest import Run, latest_bits, metrics
 
 pytestmark = pytest.mark.heavy
 
-# Wide enough that writing takes some milliseconds.
-WIDE = ("--d_model=128", "--d_ff=512", "--train_steps=24", "--checkpoint_every=2", "--eval_every=8")
+# Wide enough that writing takes some milliseconds, and not deep.
+WIDE = (
+    "--architecture=lg",
+    "--d_model=128",
+    "--d_ff=512",
+    "--train_steps=24",
+    "--checkpoint_every=2",
+    "--eval_every=8",
+)
 WHERE = {"one_device": (), "mirrored": ("--virtual_devices=2",)}
 # Kills at random instants between; on one device these are in tests/programs/test_train.py.
 RANDOM = {"one_device": (), "mirrored": (1, 9)}
@@ -69,7 +75,7 @@ def test_killed_inside_checkpoint_writes_and_anywhere_it_ends_with_the_same_bits
         assert losses[0] == losses[1]
 
 
-def _children(process: subprocess.Popen) -> list[int]:
+def _children(process: Program) -> list[int]:
     listed = subprocess.run(
         ["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True, check=True
     )
@@ -98,29 +104,10 @@ def test_one_worker_killed_stops_the_others_and_the_restart_continues(programs):
     assert latest_bits(run.workdir) == latest_bits(undisturbed.workdir)
 
 
-def _alone_in_a_cluster(run: Run, monkeypatch) -> list[subprocess.Popen]:
-    """Two workers that nobody watches, as on two machines."""
-    sockets = [socket.socket() for _ in range(2)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
-    for each in sockets:
-        each.close()
-    processes = []
-    for index in range(2):
-        task = {"type": "worker", "index": index}
-        config = {"cluster": {"worker": addresses}, "task": task}
-        monkeypatch.setenv("TF_CONFIG", json.dumps(config))
-        processes.append(run.programs.start("sparse_mixer_tf.train", *run.flags))
-    monkeypatch.delenv("TF_CONFIG")
-    return processes
-
-
 @pytest.mark.parametrize("apart", [(), ("--expert_parallel=2",)], ids=["together", "apart"])
-def test_without_a_launcher_a_worker_says_that_the_other_is_gone(programs, monkeypatch, apart):
+def test_without_a_launcher_a_worker_says_that_the_other_is_gone(programs, apart):
     steps = ("--train_steps=2000", "--eval_every=2000", *apart)
-    run = Run(programs, f"unwatched_{len(apart)}", *steps)
-    chief, other = _alone_in_a_cluster(run, monkeypatch)
+    chief, other = Run(programs, f"unwatched_{len(apart)}", *steps, workers=2).start_workers()
     for line in chief.stdout:
         if "step 10/" in line:
             other.kill()

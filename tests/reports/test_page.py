@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from sparse_mixer_tf import reports
 
@@ -99,6 +100,18 @@ def test_a_picture_is_drawn_for_every_metric_that_was_logged_and_for_no_other(tm
     assert all(
         (tmp_path / "report" / f"{name}.png").read_bytes().startswith(PNG) for name in pictures
     )
+
+
+def test_a_picture_lets_the_page_be_seen_outside_and_inside_of_its_frame(tmp_path):
+    log_a_run(tmp_path)
+    folder = reports.write(tmp_path).parent
+    for path in folder.glob("*.png"):
+        with Image.open(path) as picture:
+            alpha = np.asarray(picture.convert("RGBA"))[..., 3]
+        assert not alpha[[0, -1]].any() and not alpha[:, [0, -1]].any(), path.name
+    # A curve covers little of its frame, which is most of the picture.
+    with Image.open(folder / "loss.png") as picture:
+        assert np.mean(np.asarray(picture.convert("RGBA"))[..., 3] == 0) > 0.9
 
 
 def test_a_run_without_experts_has_no_expert_picture(tmp_path):

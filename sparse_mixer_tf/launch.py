@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     if workers < 1:
         parser.error(f"--workers={workers} is too small; use 1 or more")
     processes = [
-        _start(arguments[split + 1 :], environment) for environment in _environments(workers)
+        _start(arguments[split + 1 :], environment) for environment in environments(workers)
     ]
     printers = [
         threading.Thread(target=_pass_on, args=(process.stdout, f"[worker {index}] "))
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     return code
 
 
-def _environments(workers: int) -> list[dict[str, str]]:
+def environments(workers: int) -> list[dict[str, str]]:
     """The environment of each worker; `TF_CONFIG` names them all and says which it is."""
     if workers == 1:
         return [dict(os.environ)]

@@ -10,7 +10,7 @@ from sparse_mixer_tf import launch
 
 
 def test_every_worker_knows_all_addresses_and_its_own_number():
-    configs = [json.loads(e["TF_CONFIG"]) for e in launch._environments(3)]
+    configs = [json.loads(e["TF_CONFIG"]) for e in launch.environments(3)]
     addresses = {tuple(config["cluster"]["worker"]) for config in configs}
     assert len(addresses) == 1 and len(set(addresses.pop())) == 3
     assert [config["task"] for config in configs] == [
@@ -20,7 +20,7 @@ def test_every_worker_knows_all_addresses_and_its_own_number():
 
 def test_one_worker_needs_no_cluster(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
-    assert "TF_CONFIG" not in launch._environments(1)[0]
+    assert "TF_CONFIG" not in launch.environments(1)[0]
 
 
 def _fake_workers(monkeypatch, *scripts):

@@ -1,15 +1,14 @@
 """Runs in processes of their own, which these tests harm."""
 
 import json
-import socket
 import threading
-from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from safetensors.numpy import load_file
 
+from sparse_mixer_tf import launch
 from tests.programs.conftest import Programs
 from tests.programs.warm_start import Program
 
@@ -43,18 +42,11 @@ class Run:
 
     def start_workers(self) -> list[Program]:
         """The workers without one that watches over them, as on several machines."""
-        with ExitStack() as stack:
-            sockets = [stack.enter_context(socket.socket()) for _ in range(self.workers)]
-            for each in sockets:
-                each.bind(("127.0.0.1", 0))
-            addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
-        configs = [
-            {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-            for index in range(self.workers)
-        ]
         return [
-            self.programs.start("sparse_mixer_tf.train", *self.flags, TF_CONFIG=json.dumps(config))
-            for config in configs
+            self.programs.start(
+                "sparse_mixer_tf.train", *self.flags, TF_CONFIG=environment["TF_CONFIG"]
+            )
+            for environment in launch.environments(self.workers)
         ]
 
     def finish(self) -> tuple[int, str]:

@@ -109,9 +109,8 @@ def test_a_picture_lets_the_page_be_seen_outside_and_inside_of_its_frame(tmp_pat
         with Image.open(path) as picture:
             alpha = np.asarray(picture.convert("RGBA"))[..., 3]
         assert not alpha[[0, -1]].any() and not alpha[:, [0, -1]].any(), path.name
-    # A curve covers little of its frame, which is most of the picture.
-    with Image.open(folder / "loss.png") as picture:
-        assert np.mean(np.asarray(picture.convert("RGBA"))[..., 3] == 0) > 0.9
+        # A curve covers little of its frame; the loads of experts are a map, which fills it.
+        assert path.stem == "expert_load" or np.mean(alpha == 0) > 0.9, path.name
 
 
 def test_a_run_without_experts_has_no_expert_picture(tmp_path):

@@ -1,7 +1,9 @@
 # make quickstart   environment, corpus, vocabulary, training, held-out score, sample fills, report
-# make test         environment, the whole test suite
-# make test-tpu     the same on TensorFlow 2.20, the newest that there is for TPUs, without a TPU
-# make test-jax     the tests of layers on JAX, the laws of routing included
+# make test         environment, linting, the tests of every module: minutes
+# make test-all     the same, the tests marked `long`, then test-jax and test-tf-2-20: an hour or so
+# make test-jax     the tests of layers on JAX
+# make test-tf-2-20 the tests on TensorFlow 2.20, the newest build for TPUs; needs no TPU
+# make coverage     `make test` with coverage by line
 # make build        BUILD, from the imports
 # make lint         formatting and linting
 
@@ -10,7 +12,10 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: quickstart test test-tpu test-jax build lint clean
+.PHONY: quickstart test test-all test-jax test-tf-2-20 coverage build lint clean
+
+# Two processes: a test file stays in one, since its tests share traced functions.
+PYTEST = -m pytest -n 2 --dist loadfile
 
 quickstart: $(VENV)/.installed
 	$(BIN)/python -m sparse_mixer_tf.train --flagfile=configs/quickstart.flags --workdir=runs/quickstart
@@ -18,13 +23,23 @@ quickstart: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -n 2 --dist loadfile  # two processes: much of the time programs start up
+	$(BIN)/python $(PYTEST) --durations=20
 
-test-tpu: $(VENV)-tpu/.installed
-	$(VENV)-tpu/bin/python -m pytest -n 2 --dist loadfile
+test-all: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	HYPOTHESIS_PROFILE=thorough $(BIN)/python $(PYTEST) --durations=40 -m "long or not long"
+	$(MAKE) test-jax
+	$(MAKE) test-tf-2-20
 
 test-jax: $(VENV)/.installed-dev
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -m "not tensorflow" tests/layers
+	KERAS_BACKEND=jax $(BIN)/python $(PYTEST) -m "not tensorflow" tests/layers
+
+test-tf-2-20: $(VENV)-tf-2-20/.installed
+	$(VENV)-tf-2-20/bin/python $(PYTEST)
+
+coverage: $(VENV)/.installed-dev
+	$(BIN)/python $(PYTEST) --cov --cov-report=term:skip-covered
 
 build:
 	$(PYTHON) .ci/build_file.py
@@ -34,7 +49,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(VENV)-tpu
+	rm -rf $(VENV) $(VENV)-tf-2-20
 
 # The stamp is written last, so an installation that was interrupted is done again.
 $(VENV)/.installed: requirements.txt
@@ -49,13 +64,13 @@ $(VENV)/.installed-dev: requirements.txt requirements-tpu-compile.txt requiremen
 	$(PIP) -r requirements-dev.txt
 	touch $(VENV)/.installed $@
 
-# As for `make test`, but for the versions that requirements-tpu.txt names.
-$(VENV)-tpu/.installed: requirements.txt requirements-tpu.txt requirements-tpu-compile.txt requirements-dev.txt
-	$(PYTHON) -m venv $(VENV)-tpu
-	$(VENV)-tpu/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	cp requirements-tpu-compile.txt requirements-dev.txt $(VENV)-tpu
+# The versions that requirements-tpu.txt names, otherwise as for `make test`.
+$(VENV)-tf-2-20/.installed: requirements.txt requirements-tpu.txt requirements-tpu-compile.txt requirements-dev.txt
+	$(PYTHON) -m venv $(VENV)-tf-2-20
+	$(VENV)-tf-2-20/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	cp requirements-tpu-compile.txt requirements-dev.txt $(VENV)-tf-2-20
 	sed 's/^\(tensorflow\|tensorboard\)==.*/\1==2.20.0/; s/^tensorflow-text==.*/tensorflow-text==2.20.1/' \
-		requirements.txt > $(VENV)-tpu/requirements.txt
-	grep '^setuptools' requirements-tpu.txt >> $(VENV)-tpu/requirements.txt
-	$(VENV)-tpu/bin/python -m pip install --quiet --disable-pip-version-check -r $(VENV)-tpu/requirements-dev.txt
+		requirements.txt > $(VENV)-tf-2-20/requirements.txt
+	grep '^setuptools' requirements-tpu.txt >> $(VENV)-tf-2-20/requirements.txt
+	$(VENV)-tf-2-20/bin/python -m pip install --quiet --disable-pip-version-check -r $(VENV)-tf-2-20/requirements-dev.txt
 	touch $@

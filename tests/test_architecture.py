@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sparse_mixer_tf.architecture import (
@@ -46,7 +46,6 @@ def test_an_error_points_at_the_character(text, position, words):
     assert caret == "  " + " " * position + "^"
 
 
-@settings(max_examples=100, derandomize=True, deadline=None)
 @given(st.text(alphabet="sfglrhct.", min_size=1, max_size=40).filter(lambda s: s.strip(".")))
 def test_what_is_printed_reads_back(spelled):
     printed = compress(spelled)

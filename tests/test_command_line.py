@@ -4,12 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.mark.slow
 def test_ctrl_c_is_one_line_and_no_stack_trace():
     program = (
         "import os, signal\n"

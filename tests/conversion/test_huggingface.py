@@ -33,7 +33,6 @@ def minilm() -> Path:
     return Path(found.origin).parent / "model"
 
 
-@pytest.mark.slow
 def test_a_pre_trained_bert_gives_its_outputs_on_sentences(minilm, write_preset):
     torch, transformers = hugging_face.library()
     tokenizer = transformers.AutoTokenizer.from_pretrained(minilm)
@@ -68,7 +67,6 @@ def test_a_pre_trained_bert_gives_its_outputs_on_sentences(minilm, write_preset)
     assert np.abs(ours - exact).max() < 4 * np.abs(states - exact).max()
 
 
-@pytest.mark.slow
 def test_an_fnet_of_everyday_width_as_it_is_initialised(tmp_path, write_preset):
     torch, transformers = hugging_face.library()
     sizes = {"hidden_size": 256, "num_hidden_layers": 4, "intermediate_size": 1024}

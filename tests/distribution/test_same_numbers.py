@@ -11,7 +11,7 @@ import pytest
 
 from tests.reliability.conftest import Run, metrics
 
-pytestmark = pytest.mark.heavy
+pytestmark = pytest.mark.long("trains the same run on every kind of cluster")
 
 FLAGS = (
     "--train_steps=10",

@@ -1,14 +1,10 @@
-"""A small layer of experts, something to put into it, and how often laws are tried."""
+"""A small mixture-of-experts layer and token vectors for it."""
 
 import numpy as np
-from hypothesis import settings
 
 from sparse_mixer_tf.layers import MixtureOfExperts
-from tests.layers.backend import ON_JAX
 
 D_MODEL = 6
-# JAX compiles every operation for every shape.
-few = settings(max_examples=2 if ON_JAX else 15, deadline=None, derandomize=True, database=None)
 
 
 def layer_for(router, activation="gelu", inner_dropout_rate=0.0, **routing):

@@ -37,12 +37,11 @@ FILES = [
 ]
 
 
-@pytest.mark.heavy
+@pytest.mark.long("repeats the tests of layers on JAX")
 def test_the_tests_of_layers_hold_on_jax():
     under_jax("-m", "pytest", "-m", "not tensorflow", "-p", "no:xdist", "--tb=short", *FILES)
 
 
-@pytest.mark.slow
 def test_jax_gives_the_numbers_of_tensorflow(tmp_path):
     path = tmp_path / "jax.npz"
     under_jax("-m", "tests.layers.numbers_of_layers", str(path))

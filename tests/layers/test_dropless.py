@@ -18,7 +18,7 @@ from sparse_mixer_tf.layers.dropless import (
 from sparse_mixer_tf.layers.expert_runs import overhang, runs_of
 from sparse_mixer_tf.layers.varying_shapes import shapes_may_vary, varying_shapes
 from tests.layers.backend import compiled, gradients
-from tests.layers.small_moe import D_MODEL, few, layer_for, tokens_of
+from tests.layers.small_moe import D_MODEL, layer_for, tokens_of
 
 # Shapes vary in TensorFlow's graphs alone.
 VARYING = pytest.param(True, marks=pytest.mark.tensorflow, id="varying")
@@ -45,7 +45,6 @@ def loop_over_tokens(layer, x, mask, selected):
 
 @in_both_ways
 @pytest.mark.parametrize("favour", [0.0, 1.0, 100.0])
-@few
 @given(seq=st.integers(1, 20), selected=st.integers(1, 4), seed=st.integers(0, 99))
 def test_dropless_equals_a_plain_loop_over_tokens(varying, favour, seq, selected, seed):
     layer = layer_for("dropless", num_selected_experts=selected)
@@ -58,7 +57,6 @@ def test_dropless_equals_a_plain_loop_over_tokens(varying, favour, seq, selected
     np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-4)
 
 
-@few
 @given(
     tokens=st.integers(1, 40),
     experts=st.integers(2, 6),

@@ -16,7 +16,7 @@ from sparse_mixer_tf.layers.routing import expert_capacity, experts_choose, toke
 from sparse_mixer_tf.layers.token_groups import group_shape, group_tokens, ungroup_tokens
 from sparse_mixer_tf.layers.varying_shapes import varying_shapes
 from tests.layers.backend import gradients
-from tests.layers.small_moe import D_MODEL, few, layer_for, tokens_of
+from tests.layers.small_moe import D_MODEL, layer_for, tokens_of
 
 
 @st.composite
@@ -37,7 +37,6 @@ def routings(draw):
     return probabilities, real, factor, least, routing
 
 
-@few
 @given(routings())
 def test_dispatched_and_dropped_tokens_are_all_real_tokens(case):
     _, real, _, _, routing = case
@@ -51,7 +50,6 @@ def test_dispatched_and_dropped_tokens_are_all_real_tokens(case):
         np.testing.assert_allclose(dispatched.sum() + dropped * real.sum(), real.sum(), rtol=1e-5)
 
 
-@few
 @given(routings())
 def test_capacity_is_never_exceeded_and_never_below_one(case):
     probabilities, real, factor, least, routing = case
@@ -64,7 +62,6 @@ def test_capacity_is_never_exceeded_and_never_below_one(case):
         assert limit[group] == expected
 
 
-@few
 @given(routings())
 def test_a_token_sits_at_most_once_with_an_expert_and_gates_are_probabilities(case):
     probabilities, _, _, _, routing = case
@@ -81,7 +78,6 @@ def test_a_token_sits_at_most_once_with_an_expert_and_gates_are_probabilities(ca
 
 
 @pytest.mark.parametrize("router", ["experts_choose", "tokens_choose", "dropless"])
-@few
 @given(seq=st.integers(2, 12), pads=st.integers(1, 8), seed=st.integers(0, 99))
 def test_padding_changes_no_other_token_by_a_bit(router, seq, pads, seed):
     layer = layer_for(router)
@@ -119,7 +115,6 @@ def test_padding_enters_no_loss_and_no_metric(router):
 
 
 @pytest.mark.parametrize("router", ["experts_choose", "tokens_choose"])
-@few
 @given(
     batch=st.integers(2, 6),
     seq=st.integers(4, 9),
@@ -165,7 +160,6 @@ def test_no_tensor_is_as_large_as_every_expert_on_every_token(router, varying):
 
 
 @pytest.mark.parametrize("router", ["experts_choose", "tokens_choose", "dropless"])
-@few
 @given(
     batch=st.integers(1, 3),
     seq=st.integers(1, 9),
@@ -196,7 +190,6 @@ def test_gather_equals_einsum_forward_and_backward(
         np.testing.assert_allclose(gathered, multiplied, rtol=1e-4, atol=1e-5)
 
 
-@few
 @given(
     groups=st.integers(1, 3),
     experts=st.integers(2, 8),
@@ -220,7 +213,6 @@ def test_balance_loss_is_the_number_of_experts_when_one_takes_all():
     np.testing.assert_allclose(balance_loss(probabilities, np.ones((1, 16), bool), 1), 4)
 
 
-@few
 @given(st.integers(1, 5000), st.integers(1, 600))
 def test_groups_hold_all_tokens_and_none_exceeds_the_largest_size(tokens, largest):
     groups, size = group_shape(tokens, largest)

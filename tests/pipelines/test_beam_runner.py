@@ -52,7 +52,6 @@ def test_text_is_prepared_as_the_local_runner_does(settings, corpus, tmp_path):
     assert other.returncode == 2 and "of another making" in other.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [HERE, f"{HERE},direct_running_mode=multi_processing,direct_num_workers=2"]
 )
@@ -69,7 +68,6 @@ def test_a_tfds_set_with_both_splits_is_prepared_as_the_local_runner_does(
     assert tree(tmp_path / "made") == tree(tmp_path / "local")
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not fake_gcs.has_openssl(), reason="openssl makes the server's certificate")
 def test_text_on_gs_becomes_a_store_on_gs(corpus, tmp_path):
     pytest.importorskip("apache_beam", reason="Apache Beam is not installed")
@@ -103,7 +101,6 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_with_the_slices_that_are_missing(store, tmp_path):
     pytest.importorskip("apache_beam", reason="Apache Beam is not installed")
     for number in range(200):

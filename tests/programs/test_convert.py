@@ -8,8 +8,6 @@ from sparse_mixer_tf.models import SparseMixerMaskedLM
 from tests.conversion import hugging_face
 from tests.models.small_vocabulary import train_vocabulary
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def theirs(programs) -> Path:

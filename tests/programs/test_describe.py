@@ -3,8 +3,6 @@ import re
 
 import pytest
 
-pytestmark = pytest.mark.slow
-
 
 def test_describe_shows_settings_table_capacity_and_a_batch(programs):
     code, output = programs.run("sparse_mixer_tf.describe", *programs.small)

@@ -4,8 +4,6 @@ import pytest
 
 from tests.programs.conftest import write_text
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def run(programs):

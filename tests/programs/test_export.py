@@ -10,8 +10,6 @@ import pytest
 from sparse_mixer_tf.runs import open_run
 from sparse_mixer_tf.settings import SettingsError
 
-pytestmark = pytest.mark.slow
-
 EXPORT, PREDICT = "sparse_mixer_tf.export", "sparse_mixer_tf.predict"
 WRITER = [
     "--flagfile=configs/brainformer_quickstart.flags", "--architecture=sf", "--d_model=16",

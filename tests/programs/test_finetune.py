@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
-
 WORDS = ("cat", "dog", "house", "tree")
 
 

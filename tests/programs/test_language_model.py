@@ -4,8 +4,6 @@ import signal
 import pytest
 from safetensors.numpy import load_file
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def flags(programs):

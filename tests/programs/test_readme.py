@@ -7,13 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.conversion import hugging_face
 from tests.models.small_vocabulary import train_vocabulary
 from tests.programs.conftest import ROOT, write_text
-
-pytestmark = pytest.mark.slow
 
 README = (ROOT / "README.md").read_text()
 COMMANDS = [line.strip() for line in README.splitlines() if line.startswith("    python -m ")]

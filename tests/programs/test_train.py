@@ -6,8 +6,6 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def finished(programs) -> tuple[Path, str]:

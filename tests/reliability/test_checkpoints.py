@@ -12,7 +12,7 @@ import pytest
 from tests.programs.conftest import ROOT
 from tests.reliability.conftest import Run, latest_bits, metrics
 
-pytestmark = pytest.mark.heavy
+pytestmark = pytest.mark.long("starts many runs to damage their checkpoints")
 
 STEPS = ("--train_steps=16", "--checkpoint_every=4", "--eval_every=8", "--checkpoints_to_keep=9")
 

@@ -70,8 +70,6 @@ while True:
 print(json.dumps(found))
 """
 
-pytestmark = pytest.mark.heavy
-
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):

@@ -11,7 +11,7 @@ import pytest
 from tests.programs.warm_start import Program
 from tests.reliability.conftest import Run, latest_bits, metrics
 
-pytestmark = pytest.mark.heavy
+pytestmark = pytest.mark.long("kills many runs at random instants")
 
 # Wide enough that writing takes some milliseconds, and not deep.
 WIDE = (

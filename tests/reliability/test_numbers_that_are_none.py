@@ -4,7 +4,7 @@ import pytest
 
 from tests.reliability.conftest import Run, metrics
 
-pytestmark = pytest.mark.heavy
+pytestmark = pytest.mark.long("starts runs that meet non-finite numbers")
 
 WILD = (
     "--learning_rate=1e30",

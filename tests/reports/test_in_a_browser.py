@@ -13,7 +13,6 @@ from sparse_mixer_tf.reports import comparison
 from tests.reports import browser as browsers
 from tests.reports.made_up_runs import EVIL, write_run
 
-pytestmark = pytest.mark.slow
 MEASURES = """({
   wide: document.documentElement.scrollWidth, seen: window.innerWidth,
   dark: matchMedia('(prefers-color-scheme: dark)').matches,

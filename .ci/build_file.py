@@ -1,7 +1,7 @@
 """Writes BUILD from the sources and their imports: `python .ci/build_file.py`, or `make build`.
 
-One library a package folder, one a module at the top of the package, one binary a program, one test
-a test file. Third-party packages come from the Python environment (requirements.txt).
+One library a folder with the folders inside it, one a module at the top of the package, one binary
+a program, one test a test file. Third-party packages come from the Python environment (requirements.txt).
 """
 
 import ast
@@ -47,7 +47,8 @@ def target_of(root: Path, source: str) -> tuple[str, str]:
         return "py_binary", name
     if path.parts[0] == "sparse_mixer_tf" and len(path.parts) == 2:
         return "py_library", name.removesuffix("___init__")
-    return "py_library", str(path.parent).replace("/", "_")
+    # The `__init__` of a folder imports the folders inside it: one library, or a circle.
+    return "py_library", "_".join(path.parent.parts[:2])
 
 
 def targets(root: Path = ROOT) -> dict[str, dict]:

@@ -112,7 +112,7 @@ def prepare_on_beam(
     else:
         _refuse_other_folder(path)
         _say(f"preparing {source.description} in {path}")
-    work.start(identity, words or vocabulary_sample.train(settings, source))
+    work.start(identity, words or vocabulary_sample.train_vocabulary(settings, source))
     items = source.slices()
     beam_runner.write(work, items, options)
     work.finish(source, items, _description(settings, source, identity))
@@ -129,7 +129,7 @@ def _prepare(
     _refuse_other_folder(path)
     _check_writable(path)
     _say(f"preparing {source.description} in {path}")
-    words = words or vocabulary_sample.train(settings, source)
+    words = words or vocabulary_sample.train_vocabulary(settings, source)
     _write(settings, source, words, path, identity)
     return _announce(TokenStore.open(path, words), "is written")
 

@@ -8,6 +8,7 @@ from pipelines.errors import InputError
 VOCAB_TYPES = ("bpe", "unigram")
 PAIR_OBJECTIVES = ("order", "next", "none")
 SENTENCE_SPLITS = ("sentences", "lines")
+SPLITS = ("train", "validation")
 TRUNCATIONS = ("longest", "right")
 TOKENIZERS = ("sentencepiece", "byte", "character", "word")
 

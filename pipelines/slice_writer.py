@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines import files, store_format
+from pipelines.settings import SPLITS
 
 
 class DamagedWrite(Exception):
@@ -36,8 +37,7 @@ class SliceWriter:
         """Args: folder: of the store, with a folder for each split; number: of the slice."""
         self.files = {}
         self.counts = {
-            split: dict.fromkeys(("documents", "sentences", "tokens"), 0)
-            for split in store_format.SPLITS
+            split: dict.fromkeys(("documents", "sentences", "tokens"), 0) for split in SPLITS
         }
         self._folder, self._scratch = folder, scratch
         self._number, self._vocab_size = number, vocab_size

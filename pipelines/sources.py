@@ -10,9 +10,8 @@ from pipelines import slices, text_files
 from pipelines.errors import InputError
 from pipelines.python_docs import PythonDocs
 from pipelines.records import BadRecords, Document
-from pipelines.settings import DataSettings
+from pipelines.settings import SPLITS, DataSettings
 from pipelines.slices import Slice
-from pipelines.store_format import SPLITS
 from pipelines.tfds_text import TfdsText
 
 DIGEST_BYTES = 16

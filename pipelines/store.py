@@ -17,6 +17,7 @@ from pathlib import Path
 
 from pipelines import files, store_format
 from pipelines.errors import InputError
+from pipelines.settings import SPLITS
 from pipelines.shards import GROUP, Shards, check_size, damaged
 from pipelines.vocabulary import Vocabulary, load
 
@@ -76,8 +77,7 @@ class TokenStore:
         if files.is_remote(path) and scratch is not None:
             files.make_folder(scratch)
         splits = {
-            split: Shards(path, split, manifest["files"], own.size, scratch)
-            for split in store_format.SPLITS
+            split: Shards(path, split, manifest["files"], own.size, scratch) for split in SPLITS
         }
         return cls(path, manifest, own, splits, checked)
 

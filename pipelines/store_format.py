@@ -14,7 +14,6 @@ from pipelines.errors import InputError
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 VOCABULARY = "vocabulary/spm.model"
-SPLITS = ("train", "validation")
 ARRAYS = ("tokens", "sentence_ends", "document_ends")
 # A shard is closed at the first document that ends behind so many tokens: 128 MB of uint16.
 TOKENS_PER_SHARD = 64 * 2**20

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pipelines import files, store_format
+from pipelines.settings import SPLITS
 from pipelines.slice_writer import SliceWriter
 from pipelines.vocabulary import Vocabulary
 
-_FOLDERS = (*store_format.SPLITS, os.path.dirname(store_format.VOCABULARY))
+_FOLDERS = (*SPLITS, os.path.dirname(store_format.VOCABULARY))
 
 
 class StoreWriter:
@@ -105,7 +106,7 @@ def complete(
     """
     arrays = {
         name: entry
-        for split in store_format.SPLITS
+        for split in SPLITS
         for one in slices
         for name, entry in one["files"].items()
         if name.startswith(f"{split}/")
@@ -115,7 +116,7 @@ def complete(
             unit: sum(one["counts"][split][unit] for one in slices)
             for unit in ("documents", "sentences", "tokens")
         }
-        for split in store_format.SPLITS
+        for split in SPLITS
     }
     words = {"bytes": len(vocabulary.model_bytes), "sha256": vocabulary.fingerprint}
     manifest = {

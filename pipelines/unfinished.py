@@ -24,7 +24,7 @@ from pipelines import (
     vocabulary,
 )
 from pipelines.errors import InputError
-from pipelines.settings import DataSettings
+from pipelines.settings import SPLITS, DataSettings
 from pipelines.slice_writer import SliceWriter
 from pipelines.slices import Slice
 from pipelines.sources import Source
@@ -183,7 +183,7 @@ class Unfinished:
 
     def _sweep(self, known: dict) -> None:
         """Removes what workers that were killed have left half-copied."""
-        for split in store_format.SPLITS:
+        for split in SPLITS:
             folder = files.join(self.folder, split)
             for name in files.names(folder):
                 if f"{split}/{name}" not in known:

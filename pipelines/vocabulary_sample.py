@@ -10,7 +10,7 @@ _SAMPLE_CHARACTERS = 20_000_000
 _SAMPLED_CHARACTERS = 400_000_000
 
 
-def train(settings: DataSettings, source: sources.Source) -> Vocabulary:
+def train_vocabulary(settings: DataSettings, source: sources.Source) -> Vocabulary:
     """Trains the vocabulary that the settings ask for.
 
     Raises:

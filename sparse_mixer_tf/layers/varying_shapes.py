@@ -3,7 +3,7 @@
 import contextlib
 import threading
 
-_active = threading.local()
+_allowed = threading.local()
 
 
 @contextlib.contextmanager
@@ -14,13 +14,13 @@ def varying_shapes(allowed: bool = True):
         allowed: False changes nothing.
     """
     outer = shapes_may_vary()
-    _active.allowed = outer or allowed
+    _allowed.allowed = outer or allowed
     try:
         yield
     finally:
-        _active.allowed = outer
+        _allowed.allowed = outer
 
 
 def shapes_may_vary() -> bool:
     """Whether the code runs inside such a block."""
-    return getattr(_active, "allowed", False)
+    return getattr(_allowed, "allowed", False)

@@ -68,7 +68,7 @@ def routing(log: RunLog) -> list[Chart]:
 def curve(log: RunLog, key: str, title: str, unit: str, theme: Theme) -> bytes:
     """One metric over the steps, training and validation in one frame."""
     with drawing.style(theme):
-        figure = drawing.figure()
+        figure = drawing.new_figure()
         axes = figure.subplots()
         for split, color, marker in (
             ("train", theme.train, None),

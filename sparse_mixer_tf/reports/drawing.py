@@ -34,7 +34,7 @@ class Chart:
         object.__setattr__(self, "draw", functools.cache(self.draw))
 
 
-def figure(height: float = HEIGHT) -> Figure:
+def new_figure(height: float = HEIGHT) -> Figure:
     """An empty figure of the usual width, inches high; to be drawn within `style`."""
     return Figure(figsize=(WIDTH, height), dpi=DOTS_PER_INCH, layout="constrained")
 

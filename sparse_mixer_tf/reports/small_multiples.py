@@ -21,7 +21,7 @@ def panels(count: int, columns: int, ratio: float, **shared):
     """
     columns = min(columns, count)
     rows = -(-count // columns)
-    figure = drawing.figure(0.35 + rows * (ratio * WIDTH / columns + 0.35))
+    figure = drawing.new_figure(0.35 + rows * (ratio * WIDTH / columns + 0.35))
     grid = figure.subplots(rows, columns, squeeze=False, **shared)
     frames = list(grid.ravel())
     for frame in frames[count:]:
@@ -133,7 +133,7 @@ def lines(
         colours: one a curve.
     """
     with drawing.style(theme):
-        figure = drawing.figure()
+        figure = drawing.new_figure()
         axes = figure.subplots()
         for (label, x, y), color in zip(curves, colours, strict=True):
             axes.plot(x, y, color=color, label=label, marker="o" if len(x) == 1 else None)

@@ -15,8 +15,9 @@ from sparse_mixer_tf.settings import TrainingSettings, check_batch
 from sparse_mixer_tf.tasks.encoder import forward
 from sparse_mixer_tf.tasks.task import Task
 from sparse_mixer_tf.tpu.lowering import lower
+from sparse_mixer_tf.training.evaluation import EvaluationStep
 from sparse_mixer_tf.training.memory import carried_memory, with_memory
-from sparse_mixer_tf.training.step import EvaluationStep, TrainStep
+from sparse_mixer_tf.training.step import TrainStep
 
 PROGRAMS = TRAIN, EVALUATION, SERVING = "train step", "evaluation step", "serving"
 

@@ -101,3 +101,8 @@ def _split_cpu(count: int) -> None:
                 f"--virtual_devices={count} comes too late: TensorFlow already runs {found} CPU "
                 "device(s); start a new process"
             ) from None
+
+
+def compiles_everything(strategy: tf.distribute.Strategy) -> bool:
+    """Return whether XLA compiles every function, asked for or not."""
+    return isinstance(strategy, tf.distribute.TPUStrategy)

@@ -9,7 +9,7 @@ import pytest
 
 from pipelines import cutting, order, pretraining, stateless, store_format
 from pipelines.errors import InputError
-from pipelines.settings import DataSettings
+from pipelines.settings import SPLITS, DataSettings
 from pipelines.shards import GROUP
 from pipelines.store import TokenStore
 
@@ -139,7 +139,7 @@ SHARDS, SENTENCE, DOCUMENT = 2400, 64, 4096
 def stand_in(store, tmp_path):
     """300 GB of tokens that take no room on the disk: all of them piece 0."""
     folder = tmp_path / "large"
-    for name in (*store_format.SPLITS, "vocabulary"):
+    for name in (*SPLITS, "vocabulary"):
         (folder / name).mkdir(parents=True)
     arrays, tokens = tmp_path / "arrays", store_format.TOKENS_PER_SHARD
     arrays.mkdir()

@@ -10,8 +10,7 @@ from pipelines import vocabulary_training
 from pipelines.settings import DataSettings
 from sparse_mixer_tf.settings import ModelSettings, SettingsError, TrainingSettings
 from sparse_mixer_tf.tasks import Classification, Pretraining
-from sparse_mixer_tf.training.evaluation import evaluation_sums
-from sparse_mixer_tf.training.step import EvaluationStep
+from sparse_mixer_tf.training.evaluation import EvaluationStep, evaluation_sums
 from sparse_mixer_tf.training.strategy import mirrored
 
 NOUNS = ("river", "stone", "window", "garden", "letter", "paper", "engine", "bridge")

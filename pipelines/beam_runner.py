@@ -5,8 +5,8 @@ import io
 from collections.abc import Iterable, Sequence
 
 from pipelines.errors import InputError
-from pipelines.slices import Slice
-from pipelines.sources import rooms
+from pipelines.sources.source import rooms
+from pipelines.sources.work_units import Slice
 from pipelines.unfinished import Unfinished
 
 # What DirectRunner comes down to here. DirectRunner itself first looks for another engine on the

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines import corpus_source, corpus_store, store_format, vocabulary, vocabulary_training
+from pipelines import corpus_store, store_format, vocabulary, vocabulary_training
 from pipelines.errors import InputError
 from pipelines.pieces import Pieces
 from pipelines.progress import Progress
 from pipelines.settings import DataSettings
+from pipelines.sources import running_text
 from pipelines.symbols import SymbolCollector, Symbols
 
 FORMAT_VERSION = 1
@@ -65,7 +66,7 @@ def open_corpus(settings: DataSettings, cache_dir: str | None = None) -> Corpus:
     Raises:
         InputError: the data or the settings are wrong, or the text is shorter than a block.
     """
-    text = corpus_source.find(settings)
+    text = running_text.find(settings)
     identity = _identity(settings, text.description)
     path = _place(settings, identity, cache_dir)
     is_new = not corpus_store.exists(path)
@@ -86,7 +87,7 @@ def is_prepared(settings: DataSettings, cache_dir: str | None = None) -> bool:
     Raises:
         InputError: the data or the settings are wrong.
     """
-    identity = _identity(settings, corpus_source.find(settings).description)
+    identity = _identity(settings, running_text.find(settings).description)
     return corpus_store.exists(_place(settings, identity, cache_dir))
 
 
@@ -96,7 +97,7 @@ def _place(settings: DataSettings, identity: dict, cache_dir: str | None) -> Pat
 
 
 def _prepare(
-    settings: DataSettings, text: corpus_source.RunningText, path: Path, identity: dict
+    settings: DataSettings, text: running_text.RunningText, path: Path, identity: dict
 ) -> None:
     _say(f"preparing {text.description} in {path}")
     parts = text.read()

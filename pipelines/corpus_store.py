@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from pipelines import store_format, store_writer
-from pipelines.corpus_source import SPLITS
 from pipelines.errors import InputError
+from pipelines.sources.running_text import SPLITS
 
 VOCABULARY = "vocabulary"
 # As for a token store: above this, reading every byte would delay each start by seconds.

@@ -2,7 +2,7 @@
 
 from pipelines.labelled_records import Example
 from pipelines.settings import DataSettings
-from pipelines.sources import Source
+from pipelines.sources.source import Source
 
 
 class DocumentedLibrary:

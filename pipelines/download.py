@@ -16,7 +16,7 @@ from pipelines import flags as data_flags
 from pipelines import store_format
 from pipelines.errors import InputError
 from pipelines.progress import Progress
-from pipelines.published_corpora import CORPORA, PublishedCorpus
+from pipelines.sources.enwik8 import CORPORA, PublishedCorpus
 
 _TIMEOUT_SECONDS = 30
 _READ_BYTES = 2**18

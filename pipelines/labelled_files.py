@@ -13,7 +13,7 @@ from absl import logging
 
 from pipelines.errors import InputError
 from pipelines.labelled_records import UNLABELLED, Example
-from pipelines.sources import content_hash, hash_fraction
+from pipelines.sources.source import content_hash, hash_fraction
 
 SUFFIXES = (".tsv", ".csv", ".jsonl")
 _OPEN = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}

@@ -12,11 +12,8 @@ from absl import app, flags, logging
 from pipelines import (
     beam_runner,
     files,
-    slices,
-    sources,
     store_format,
     store_identity,
-    text_files,
     tokenising,
     unfinished,
     vocabulary,
@@ -26,6 +23,8 @@ from pipelines import flags as data_flags
 from pipelines.errors import InputError
 from pipelines.progress import Progress
 from pipelines.settings import DataSettings
+from pipelines.sources import source as sources
+from pipelines.sources import text_files, work_units
 from pipelines.store import TokenStore
 from pipelines.store_writer import StoreWriter
 from pipelines.vocabulary import Vocabulary
@@ -103,7 +102,7 @@ def prepare_on_beam(
         store_identity.refuse_other_store(path, identity)
         return _announce(TokenStore.open(path, words), "is ready")
     work = unfinished.Unfinished(
-        str(path), settings, slices.SLICE_BYTES, store_format.TOKENS_PER_SHARD
+        str(path), settings, work_units.SLICE_BYTES, store_format.TOKENS_PER_SHARD
     )
     if unfinished.is_there(path):
         work.refuse_other(identity)

@@ -8,7 +8,7 @@ from pathlib import Path
 from pipelines import store_format
 from pipelines.errors import InputError
 from pipelines.settings import DataSettings
-from pipelines.sources import Source
+from pipelines.sources.source import Source
 from pipelines.vocabulary import Vocabulary
 
 # What a store depends on beside the text itself; sequence length, objective and masking do not.

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from pipelines import (
     files,
-    sources,
     store_format,
     store_identity,
     store_writer,
@@ -26,8 +25,9 @@ from pipelines import (
 from pipelines.errors import InputError
 from pipelines.settings import SPLITS, DataSettings
 from pipelines.slice_writer import SliceWriter
-from pipelines.slices import Slice
-from pipelines.sources import Source
+from pipelines.sources import source as sources
+from pipelines.sources.source import Source
+from pipelines.sources.work_units import Slice
 from pipelines.vocabulary import Vocabulary
 
 _FOLDER, _PLAN = "unfinished", "plan.json"

@@ -1,8 +1,9 @@
 """A vocabulary for a source that brings none: trained on an even sample of its documents."""
 
-from pipelines import sentences, sources, vocabulary_training
+from pipelines import sentences, vocabulary_training
 from pipelines.progress import Progress
 from pipelines.settings import DataSettings
+from pipelines.sources import source as sources
 from pipelines.vocabulary import Vocabulary
 
 # A vocabulary is trained on an even sample of so much text, drawn from at most so much.

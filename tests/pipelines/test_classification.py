@@ -160,7 +160,7 @@ def test_a_vocabulary_is_trained_where_none_is_given(tmp_path):
 
 def test_paragraphs_are_labelled_with_their_library(monkeypatch):
     from pipelines import documented_library
-    from pipelines.records import Document
+    from pipelines.sources.records import Document
 
     class Source:
         description = "made up"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import published_corpora
 from pipelines.download import download
 from pipelines.errors import InputError
+from pipelines.sources import enwik8
 
 ARCHIVE = bytes(range(256)) * 3000
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,12 +45,12 @@ def server(monkeypatch):
 
 def serve(monkeypatch, url):
     corpus = dataclasses.replace(
-        published_corpora.CORPORA["enwik8"],
+        enwik8.CORPORA["enwik8"],
         url=url,
         archive_bytes=len(ARCHIVE),
         archive_sha256=hashlib.sha256(ARCHIVE).hexdigest(),
     )
-    monkeypatch.setitem(published_corpora.CORPORA, "enwik8", corpus)
+    monkeypatch.setitem(enwik8.CORPORA, "enwik8", corpus)
 
 
 def test_an_archive_is_fetched_verified_and_kept(server, tmp_path, capsys):

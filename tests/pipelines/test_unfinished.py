@@ -5,19 +5,12 @@ import random
 import numpy as np
 import pytest
 
-from pipelines import (
-    beam_runner,
-    files,
-    prepare,
-    slices,
-    sources,
-    store_format,
-    text_files,
-    unfinished,
-)
+from pipelines import beam_runner, files, prepare, store_format, unfinished
 from pipelines.errors import InputError
-from pipelines.records import BadRecords
 from pipelines.settings import DataSettings
+from pipelines.sources import source as sources
+from pipelines.sources import text_files, work_units
+from pipelines.sources.records import BadRecords
 from pipelines.store import TokenStore
 from tests.pipelines.conftest import made_up_document
 
@@ -25,7 +18,7 @@ from tests.pipelines.conftest import made_up_document
 @pytest.fixture
 def data(tmp_path, monkeypatch, store) -> DataSettings:
     """Six files of 30 documents, each a slice of several shards; a record of each file is bad."""
-    monkeypatch.setattr(slices, "SLICE_BYTES", 1000)
+    monkeypatch.setattr(work_units, "SLICE_BYTES", 1000)
     monkeypatch.setattr(store_format, "TOKENS_PER_SHARD", 1000)
     monkeypatch.setattr("pipelines.tokenising._CHUNK_CHARACTERS", 3000)
     for file in range(6):
@@ -45,7 +38,7 @@ def data(tmp_path, monkeypatch, store) -> DataSettings:
 def begun(settings, folder):
     """A store in the making, its source, its slices and what it is made from."""
     work = unfinished.Unfinished(
-        str(folder), settings, slices.SLICE_BYTES, store_format.TOKENS_PER_SHARD
+        str(folder), settings, work_units.SLICE_BYTES, store_format.TOKENS_PER_SHARD
     )
     source, words = work.source(), prepare._given_vocabulary(settings)
     identity = prepare.store_identity.made_from(settings, source, words)
@@ -228,9 +221,9 @@ def test_a_shard_that_does_not_read_back_is_no_shard(data, tmp_path, monkeypatch
 
 
 def test_neighbouring_files_share_a_slice_until_it_is_large_enough():
-    groups = slices.group([3, 3, 10, 1, 1, 1, 1, 9, 2], 5)
+    groups = work_units.group([3, 3, 10, 1, 1, 1, 1, 9, 2], 5)
     assert groups == [range(2), range(2, 3), range(3, 8), range(8, 9)]
-    assert slices.group([1, 2], 5) == [range(2)]
+    assert work_units.group([1, 2], 5) == [range(2)]
 
 
 def test_slices_are_the_documents_of_the_whole_pass(data):

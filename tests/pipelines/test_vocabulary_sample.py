@@ -1,5 +1,5 @@
 from pipelines import vocabulary_sample
-from pipelines.sources import Source
+from pipelines.sources.source import Source
 
 
 def test_a_large_corpus_is_sampled_evenly_for_the_vocabulary(settings, monkeypatch):

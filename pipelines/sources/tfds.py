@@ -5,9 +5,9 @@ import re
 import shlex
 from collections.abc import Iterator
 
-from pipelines import slices
 from pipelines.errors import InputError
-from pipelines.records import BadRecords, Document
+from pipelines.sources import work_units
+from pipelines.sources.records import BadRecords, Document
 
 # Every core of this machine.
 _LOCAL_BEAM = "runner=DirectRunner,direct_running_mode=multi_processing,direct_num_workers=0"
@@ -27,7 +27,7 @@ class TfdsText:
         self,
         name: str,
         data_dir: str | None,
-        slice_bytes: int = slices.SLICE_BYTES,
+        slice_bytes: int = work_units.SLICE_BYTES,
         beam_options: str | None = None,
     ):
         """Finds the data set; nothing is downloaded or prepared.
@@ -105,7 +105,9 @@ class TfdsText:
     def _group(self, split: str, slice_bytes: int) -> list[range]:
         """TFDS tells the bytes of a whole split, and makes its files alike."""
         info = self._builder.info.splits[split]
-        return slices.group([int(info.num_bytes) // info.num_shards] * info.num_shards, slice_bytes)
+        return work_units.group(
+            [int(info.num_bytes) // info.num_shards] * info.num_shards, slice_bytes
+        )
 
     def _refuse_unprepared(self, data_dir: str | None, beam_options: str | None) -> None:
         where = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"

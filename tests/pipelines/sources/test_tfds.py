@@ -9,10 +9,10 @@ import simple_parsing
 from tensorflow_datasets.scripts.cli import build
 
 from pipelines.errors import InputError
-from pipelines.records import BadRecords
 from pipelines.settings import DataSettings
-from pipelines.sources import Source
-from pipelines.tfds_text import TfdsText
+from pipelines.sources.records import BadRecords
+from pipelines.sources.source import Source
+from pipelines.sources.tfds import TfdsText
 from tests.pipelines import fake_gcs
 
 

@@ -4,24 +4,24 @@ import lzma
 
 import pytest
 
-from pipelines import corpus_source
 from pipelines.errors import InputError
 from pipelines.settings import DataSettings
-from pipelines.sources import content_hash, hash_fraction
+from pipelines.sources import running_text
+from pipelines.sources.source import content_hash, hash_fraction
 from tests.pipelines.conftest import made_up_document
 
 TEXT = ("".join(f"line é {number}\n" for number in range(300))).encode()
 
 
 def read(dataset, **others):
-    return corpus_source.find(DataSettings(dataset=str(dataset), **others)).read()
+    return running_text.find(DataSettings(dataset=str(dataset), **others)).read()
 
 
 @pytest.mark.parametrize("tokenizer", ["byte", "character", "word", "sentencepiece"])
 @pytest.mark.parametrize("offset", range(12))
 def test_parts_are_90_5_and_5_per_cent_and_make_up_the_text(tokenizer, offset):
     text = TEXT[offset:]
-    parts = corpus_source.cut(text, tokenizer)
+    parts = running_text.cut(text, tokenizer)
     assert list(parts) == ["train", "validation", "test"]
     assert b"".join(parts.values()) == text
     for size, share in zip(map(len, parts.values()), (0.9, 0.05, 0.05), strict=True):
@@ -58,7 +58,7 @@ def test_a_cut_off_archive_is_refused(tmp_path):
 
 def test_a_missing_file_is_refused_before_anything_is_read(tmp_path):
     with pytest.raises(InputError, match="there is no file"):
-        corpus_source.find(DataSettings(dataset=str(tmp_path / "none.txt")))
+        running_text.find(DataSettings(dataset=str(tmp_path / "none.txt")))
 
 
 def test_whole_documents_are_divided_by_content_into_three(tmp_path):
@@ -106,9 +106,9 @@ def test_missing_wikitext_files_are_named(tmp_path):
 )
 def test_a_slip_is_answered_with_the_nearest_name(slip, meant):
     with pytest.raises(InputError, match=f"--dataset={slip} is unknown; did you mean {meant}"):
-        corpus_source.find(DataSettings(dataset=slip))
+        running_text.find(DataSettings(dataset=slip))
 
 
 def test_an_unknown_name_is_refused(tmp_path):
     with pytest.raises(InputError, match="--dataset=nosuchthing"):
-        corpus_source.find(DataSettings(dataset="nosuchthing", data_dir=str(tmp_path)))
+        running_text.find(DataSettings(dataset="nosuchthing", data_dir=str(tmp_path)))

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
-from pipelines import files, slices
+from pipelines import files
 from pipelines.errors import InputError
-from pipelines.records import BadRecords, Document
+from pipelines.sources import work_units
+from pipelines.sources.records import BadRecords, Document
 
 _OPEN = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
 # More of them are described by a digest.
@@ -72,12 +73,12 @@ class TextFiles:
 
     splits = ("train",)
 
-    def __init__(self, dataset: str, slice_bytes: int = slices.SLICE_BYTES):
+    def __init__(self, dataset: str, slice_bytes: int = work_units.SLICE_BYTES):
         """Args: dataset: as in `find`; slice_bytes: as in `slices.group`."""
         self._paths = find(dataset)
         states = [files.state(path) for path in self._paths]
         self._sizes = [state.size for state in states]
-        self._slices = slices.group(self._sizes, slice_bytes)
+        self._slices = work_units.group(self._sizes, slice_bytes)
         self.description = _describe_all(self._paths, states)
         self.fraction_read = 0.0
 

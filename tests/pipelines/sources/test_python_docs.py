@@ -2,9 +2,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pipelines import python_docs
-from pipelines.python_docs import PythonDocs
-from pipelines.records import BadRecords
+from pipelines.sources import python_docs
+from pipelines.sources.python_docs import PythonDocs, paragraphs
+from pipelines.sources.records import BadRecords
 
 
 def read_some(monkeypatch, modules):
@@ -44,7 +44,8 @@ def test_tests_and_second_copies_of_packages_are_left_out():
 
 def test_the_corpus_is_found_without_importing_the_libraries():
     code = (
-        "import sys; from pipelines.python_docs import PythonDocs; PythonDocs().description; "
+        "import sys; from pipelines.sources.python_docs import PythonDocs\n"
+        "PythonDocs().description\n"
         "print(sorted({'numpy', 'tensorflow', 'keras'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -55,3 +56,49 @@ def test_docstrings_of_what_numpy_has_compiled_are_read_too():
     pages = [r for origin, r in python_docs._pages() if origin == "numpy"]
     added = [read for read in pages if read.args[0].stem == "_add_newdocs"]
     assert added and "An array object represents a multidimensional, homogeneous" in added[0]()
+
+
+DOCSTRING = """Computes the weighted `mean` of **all** elements along an :func:`axis`.
+
+The result is `nan` where the weights sum to zero, see [the guide](https://x.org/guide).
+
+>>> mean([1, 2, 3])
+2.0
+
+```python
+This block of code reads like a sentence of prose but is none.
+```
+
+Parameters
+----------
+values : array_like
+    The numbers of which the mean is taken.
+axis : int
+    Optional.
+
+Args:
+  weights (tf.Tensor): How much each of the numbers counts for.
+  keepdims: bool
+
+Returns:
+  The mean of the numbers, a tensor without the given axis.
+
+Short one.
+
+x = y + z; for i in range(10): print(i, x[i], y[i], z[i]).
+"""
+
+
+def test_prose_stays_without_markup_and_code_tables_and_headings_go():
+    assert list(paragraphs(DOCSTRING)) == [
+        "Computes the weighted mean of all elements along an axis.",
+        "The result is nan where the weights sum to zero, see the guide.",
+        "The numbers of which the mean is taken.",
+        "How much each of the numbers counts for.",
+        "The mean of the numbers, a tensor without the given axis.",
+    ]
+
+
+def test_a_paragraph_of_several_lines_becomes_one_line():
+    text = "A sentence that the author\n   has broken over three\n   short lines of text."
+    assert list(paragraphs(text)) == [" ".join(text.split())]

@@ -4,7 +4,7 @@ import pytest
 
 from pipelines.errors import InputError
 from pipelines.settings import DataSettings
-from pipelines.sources import Source
+from pipelines.sources.source import Source
 from tests.pipelines.conftest import made_up_document
 
 
@@ -93,7 +93,7 @@ class Reader:
 
 
 def test_training_copies_of_validation_documents_are_dropped_and_counted(monkeypatch):
-    monkeypatch.setattr("pipelines.sources.TfdsText", Reader)
+    monkeypatch.setattr("pipelines.sources.source.TfdsText", Reader)
     source = Source(DataSettings(dataset="made/up"))
     assert splits(source) == {
         "train": ["a document", "another document"],
@@ -103,7 +103,7 @@ def test_training_copies_of_validation_documents_are_dropped_and_counted(monkeyp
 
 
 def test_max_documents_is_shared_by_a_source_with_its_own_validation_split(monkeypatch):
-    monkeypatch.setattr("pipelines.sources.TfdsText", Reader)
+    monkeypatch.setattr("pipelines.sources.source.TfdsText", Reader)
     source = Source(DataSettings(dataset="made/up", max_documents=3))
     assert splits(source) == {"train": ["a document"], "validation": ["held out"]}
     assert sum(source.account.read.values()) == 3

@@ -5,8 +5,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from pipelines import published_corpora
 from pipelines.errors import InputError
+from pipelines.sources import enwik8
 from pipelines.symbols import SymbolCollector
 
 TEXT = b" one two  three\nfour\n" * 50
@@ -15,10 +15,10 @@ TEXT = b" one two  three\nfour\n" * 50
 @pytest.fixture
 def small(monkeypatch):
     """enwik8 and text8 of another content."""
-    for name, corpus in published_corpora.CORPORA.items():
+    for name, corpus in enwik8.CORPORA.items():
         digest = hashlib.md5(TEXT).hexdigest()
         corpus = dataclasses.replace(corpus, num_bytes=len(TEXT), md5=digest)
-        monkeypatch.setitem(published_corpora.CORPORA, name, corpus)
+        monkeypatch.setitem(enwik8.CORPORA, name, corpus)
 
 
 def reference_parts(shared, name):
@@ -42,7 +42,7 @@ def test_ids_are_those_of_the_published_program(shared, name, tokenizer):
     parts, expected = reference_parts(shared, name)
     collector = SymbolCollector(tokenizer)
     for split, key in (("train", "train"), ("validation", "valid"), ("test", "test")):
-        ids = collector.encode(published_corpora.closed(parts[split]))
+        ids = collector.encode(enwik8.closed(parts[split]))
         assert np.array_equal(ids, expected[key])
         length = len(ids) // 4
         assert np.array_equal(ids[: 4 * length].reshape(4, length), expected[f"{key}_b"])
@@ -51,16 +51,16 @@ def test_ids_are_those_of_the_published_program(shared, name, tokenizer):
 
 def test_a_text_is_cut_at_90_and_95_per_cent_and_each_part_closed():
     raw = b"0123456789\n" * 10 + b"tail 67890"
-    parts = published_corpora.splits("enwik8", raw)
+    parts = enwik8.splits("enwik8", raw)
     assert parts["train"] == raw[:108] + b"\n"
     assert parts["validation"] == raw[108:114] + b"\n"
     assert parts["test"] == raw[114:] + b"\n"
-    assert published_corpora.closed(b"ends\n") == b"ends\n"
+    assert enwik8.closed(b"ends\n") == b"ends\n"
 
 
 def test_the_parts_of_text8_lose_the_white_space_at_their_ends():
     raw = (b" ab cdefgh" * 20).ljust(200)
-    parts = published_corpora.splits("text8", raw)
+    parts = enwik8.splits("text8", raw)
     assert parts["train"] == raw[:180].strip() + b"\n"
     assert parts["validation"] == raw[180:190].strip() + b"\n"
 
@@ -74,15 +74,15 @@ def test_the_text_is_found_raw_or_archived(tmp_path, small, where):
             archive.writestr("enwik8", TEXT)
     else:
         path.write_bytes(TEXT)
-    assert published_corpora.find("enwik8", str(tmp_path)) == path
-    assert published_corpora.read("enwik8", path) == TEXT
+    assert enwik8.find("enwik8", str(tmp_path)) == path
+    assert enwik8.read("enwik8", path) == TEXT
 
 
 def test_without_the_text_the_command_that_fetches_it_is_told(tmp_path):
     with pytest.raises(InputError, match="python -m pipelines.download --dataset=text8 --data_dir"):
-        published_corpora.find("text8", str(tmp_path))
+        enwik8.find("text8", str(tmp_path))
     with pytest.raises(InputError, match="--dataset=text8 needs --data_dir"):
-        published_corpora.find("text8", None)
+        enwik8.find("text8", None)
 
 
 @pytest.mark.parametrize(
@@ -91,10 +91,10 @@ def test_without_the_text_the_command_that_fetches_it_is_told(tmp_path):
 def test_another_text_of_that_name_is_refused(tmp_path, small, content, message):
     (tmp_path / "enwik8").write_bytes(content)
     with pytest.raises(InputError, match=message):
-        published_corpora.read("enwik8", tmp_path / "enwik8")
+        enwik8.read("enwik8", tmp_path / "enwik8")
 
 
 def test_a_broken_archive_is_refused(tmp_path):
     (tmp_path / "enwik8.zip").write_bytes(b"PK, but no archive")
     with pytest.raises(InputError, match="enwik8.zip cannot be read"):
-        published_corpora.read("enwik8", tmp_path / "enwik8.zip")
+        enwik8.read("enwik8", tmp_path / "enwik8.zip")

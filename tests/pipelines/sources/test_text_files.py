@@ -5,9 +5,9 @@ import lzma
 
 import pytest
 
-from pipelines import text_files
 from pipelines.errors import InputError
-from pipelines.records import BadRecords
+from pipelines.sources import text_files
+from pipelines.sources.records import BadRecords
 
 TEXTS = ["The first document.\nIt has two lines.", "The second, with naïve “quotes”."]
 

@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
-from pipelines import slices, text_files
 from pipelines.errors import InputError
-from pipelines.python_docs import PythonDocs
-from pipelines.records import BadRecords, Document
 from pipelines.settings import SPLITS, DataSettings
-from pipelines.slices import Slice
-from pipelines.tfds_text import TfdsText
+from pipelines.sources import text_files, work_units
+from pipelines.sources.python_docs import PythonDocs
+from pipelines.sources.records import BadRecords, Document
+from pipelines.sources.tfds import TfdsText
+from pipelines.sources.work_units import Slice
 
 DIGEST_BYTES = 16
 
@@ -106,7 +106,7 @@ class Source:
             InputError: no such data, or not readable.
         """
         self._settings = settings
-        size = slice_bytes or slices.SLICE_BYTES
+        size = slice_bytes or work_units.SLICE_BYTES
         if settings.dataset == "python_docs":
             self._reader = PythonDocs()
         elif text_files.is_path(settings.dataset):

@@ -12,11 +12,12 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePath
 
-from pipelines import files, published_corpora, text_files
+from pipelines import files
 from pipelines.errors import InputError
 from pipelines.progress import Progress
 from pipelines.settings import DataSettings
-from pipelines.sources import Source, content_hash, hash_fraction
+from pipelines.sources import enwik8, text_files
+from pipelines.sources.source import Source, content_hash, hash_fraction
 
 SPLITS = ("train", "validation", "test")
 WIKITEXT = ("wikitext-2", "wikitext-103")
@@ -58,8 +59,8 @@ def find(settings: DataSettings) -> RunningText:
         InputError: no such data.
     """
     name = settings.dataset
-    if name in published_corpora.CORPORA:
-        path = published_corpora.find(name, settings.data_dir)
+    if name in enwik8.CORPORA:
+        path = enwik8.find(name, settings.data_dir)
         return RunningText(_state([path]), functools.partial(_published, name, path))
     if name in WIKITEXT:
         paths = _wikitext(name, settings.data_dir)
@@ -99,7 +100,7 @@ def _state(paths) -> str:
 
 
 def _published(name: str, path: Path) -> dict[str, bytes]:
-    return published_corpora.splits(name, published_corpora.read(name, path))
+    return enwik8.splits(name, enwik8.read(name, path))
 
 
 def _wikitext(name: str, data_dir: str | None) -> dict[str, Path]:
@@ -120,7 +121,7 @@ def _wikitext(name: str, data_dir: str | None) -> dict[str, Path]:
 
 
 def _ready_parts(paths: dict[str, Path]) -> dict[str, bytes]:
-    return {split: published_corpora.closed(_read(path)) for split, path in paths.items()}
+    return {split: enwik8.closed(_read(path)) for split, path in paths.items()}
 
 
 def _cut_files(paths: list[str | Path], tokenizer: str) -> dict[str, bytes]:
@@ -155,7 +156,7 @@ def _documents(source: Source, settings: DataSettings) -> dict[str, bytes]:
 
 
 def _refuse_slip(name: str) -> None:
-    known = (*published_corpora.CORPORA, *WIKITEXT, "python_docs")
+    known = (*enwik8.CORPORA, *WIKITEXT, "python_docs")
     if name not in known and (near := difflib.get_close_matches(name, known, 1, _SLIP)):
         raise InputError(
             f"--dataset={name} is unknown; did you mean {near[0]}? A file is named by its path, "

@@ -1,0 +1,1 @@
+"""Raw text becomes documents: one reader for each kind of source."""

@@ -18,8 +18,6 @@ from pipelines import (
     numbered_batches,
     schema,
     stateless,
-    vocabulary,
-    vocabulary_training,
 )
 from pipelines.documented_library import DocumentedLibrary
 from pipelines.errors import InputError
@@ -27,7 +25,8 @@ from pipelines.glue_source import GlueSource
 from pipelines.labelled_records import UNLABELLED, LabelledSource
 from pipelines.labelled_set import LabelledSet
 from pipelines.settings import DataSettings
-from pipelines.vocabulary import Vocabulary
+from pipelines.tokenizers import sentencepiece_model, sentencepiece_training
+from pipelines.tokenizers.sentencepiece_model import Vocabulary
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -169,7 +168,7 @@ def open_data(
         InputError: the data or the settings are wrong, or the data have other classes.
     """
     if words is None and settings.vocab_filepath:
-        words = vocabulary.load(settings.vocab_filepath)
+        words = sentencepiece_model.load(settings.vocab_filepath)
     source = open_source(settings)
     if labels is not None and set(source.labels) != set(labels):
         raise InputError(
@@ -178,7 +177,7 @@ def open_data(
         )
     if words is None:
         texts = dict.fromkeys(text for e in source.read("train") for text in e.texts)
-        words = vocabulary_training.train(texts, settings.vocab_size, settings.vocab_type)
+        words = sentencepiece_training.train(texts, settings.vocab_size, settings.vocab_type)
     return LabelledData(source, settings, words, source.labels if labels is None else labels)
 
 

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines import corpus_store, store_format, vocabulary, vocabulary_training
+from pipelines import corpus_store, store_format
 from pipelines.errors import InputError
-from pipelines.pieces import Pieces
 from pipelines.progress import Progress
 from pipelines.settings import DataSettings
 from pipelines.sources import running_text
-from pipelines.symbols import SymbolCollector, Symbols
+from pipelines.tokenizers import sentencepiece_model, sentencepiece_training
+from pipelines.tokenizers.sentencepiece_model import Pieces
+from pipelines.tokenizers.symbols import SymbolCollector, Symbols
 
 FORMAT_VERSION = 1
 _DTYPES = {"byte": "<u1", "character": "<u2", "word": "<u4"}
@@ -151,10 +152,10 @@ def _encoder(
         collector = SymbolCollector(settings.tokenizer)
         return collector.encode, collector.finish, np.dtype(_DTYPES[settings.tokenizer])
     if settings.vocab_filepath:
-        words = vocabulary.load(settings.vocab_filepath)
+        words = sentencepiece_model.load(settings.vocab_filepath)
     else:
         sample = train[:_VOCABULARY_BYTES].decode("utf-8", "ignore").splitlines()
-        words = vocabulary_training.train(sample, settings.vocab_size, settings.vocab_type)
+        words = sentencepiece_training.train(sample, settings.vocab_size, settings.vocab_type)
     pieces = Pieces(words)
     dtype = store_format.token_dtype(pieces.size)
     return lambda chunk: pieces.encode(chunk.decode("utf-8")), lambda: pieces, dtype
@@ -179,7 +180,7 @@ def _identity(settings: DataSettings, description: str) -> dict:
     }
     if settings.tokenizer == "sentencepiece":
         made_from["vocabulary"] = (
-            vocabulary.load(settings.vocab_filepath).fingerprint
+            sentencepiece_model.load(settings.vocab_filepath).fingerprint
             if settings.vocab_filepath
             else f"{settings.vocab_type} {settings.vocab_size}, trained"
         )

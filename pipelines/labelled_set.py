@@ -12,7 +12,7 @@ import numpy as np
 
 from pipelines import assembly, segments
 from pipelines.labelled_records import Example
-from pipelines.vocabulary import Vocabulary
+from pipelines.tokenizers.sentencepiece_model import Vocabulary
 
 
 @dataclass(frozen=True)

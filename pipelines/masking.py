@@ -8,7 +8,7 @@ import numpy as np
 
 from pipelines import stateless
 from pipelines.settings import DataSettings
-from pipelines.vocabulary import Vocabulary
+from pipelines.tokenizers.sentencepiece_model import Vocabulary
 
 # A sorting key is a random number with the position in its low bits.
 _POSITION_BITS = np.uint64(20)

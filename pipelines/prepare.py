@@ -16,8 +16,6 @@ from pipelines import (
     store_identity,
     tokenising,
     unfinished,
-    vocabulary,
-    vocabulary_sample,
 )
 from pipelines import flags as data_flags
 from pipelines.errors import InputError
@@ -27,7 +25,8 @@ from pipelines.sources import source as sources
 from pipelines.sources import text_files, work_units
 from pipelines.store import TokenStore
 from pipelines.store_writer import StoreWriter
-from pipelines.vocabulary import Vocabulary
+from pipelines.tokenizers import sentencepiece_model, sentencepiece_training
+from pipelines.tokenizers.sentencepiece_model import Vocabulary
 
 
 def open_or_prepare(settings: DataSettings, cache_dir: str | None = None) -> TokenStore:
@@ -111,7 +110,7 @@ def prepare_on_beam(
     else:
         _refuse_other_folder(path)
         _say(f"preparing {source.description} in {path}")
-    work.start(identity, words or vocabulary_sample.train_vocabulary(settings, source))
+    work.start(identity, words or sentencepiece_training.train_vocabulary(settings, source))
     items = source.slices()
     beam_runner.write(work, items, options)
     work.finish(source, items, _description(settings, source, identity))
@@ -128,7 +127,7 @@ def _prepare(
     _refuse_other_folder(path)
     _check_writable(path)
     _say(f"preparing {source.description} in {path}")
-    words = words or vocabulary_sample.train_vocabulary(settings, source)
+    words = words or sentencepiece_training.train_vocabulary(settings, source)
     _write(settings, source, words, path, identity)
     return _announce(TokenStore.open(path, words), "is written")
 
@@ -177,7 +176,7 @@ def _is_store(dataset: str) -> bool:
 
 
 def _given_vocabulary(settings: DataSettings) -> Vocabulary | None:
-    return vocabulary.load(settings.vocab_filepath) if settings.vocab_filepath else None
+    return sentencepiece_model.load(settings.vocab_filepath) if settings.vocab_filepath else None
 
 
 def _check_writable(path: Path) -> None:

@@ -19,7 +19,7 @@ from pipelines import files, store_format
 from pipelines.errors import InputError
 from pipelines.settings import SPLITS
 from pipelines.shards import GROUP, Shards, check_size, damaged
-from pipelines.vocabulary import Vocabulary, load
+from pipelines.tokenizers.sentencepiece_model import Vocabulary, load
 
 # sha256 reads about 1 GB/s: above this, checking every byte would delay each start by seconds.
 _LARGEST_CHECKED_BYTES = 2**30

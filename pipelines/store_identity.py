@@ -9,7 +9,7 @@ from pipelines import store_format
 from pipelines.errors import InputError
 from pipelines.settings import DataSettings
 from pipelines.sources.source import Source
-from pipelines.vocabulary import Vocabulary
+from pipelines.tokenizers.sentencepiece_model import Vocabulary
 
 # What a store depends on beside the text itself; sequence length, objective and masking do not.
 _SETTINGS = ("dataset", "data_dir", "sentence_split", "max_documents", "validation_fraction")

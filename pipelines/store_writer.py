@@ -10,7 +10,7 @@ from pathlib import Path
 from pipelines import files, store_format
 from pipelines.settings import SPLITS
 from pipelines.slice_writer import SliceWriter
-from pipelines.vocabulary import Vocabulary
+from pipelines.tokenizers.sentencepiece_model import Vocabulary
 
 _FOLDERS = (*SPLITS, os.path.dirname(store_format.VOCABULARY))
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines import sentences
-from pipelines.vocabulary import Vocabulary
+from pipelines.tokenizers import sentence_splitter
+from pipelines.tokenizers.sentencepiece_model import Vocabulary
 
 # Enough text to keep every thread busy, little enough to be memory of no account.
 _CHUNK_CHARACTERS = 4 * 2**20
@@ -47,7 +47,7 @@ def tokenise(
     """
     waiting, characters = {}, {}
     for split, text in documents:
-        waiting.setdefault(split, []).append(sentences.split(text, sentence_split))
+        waiting.setdefault(split, []).append(sentence_splitter.split(text, sentence_split))
         characters[split] = characters.get(split, 0) + len(text)
         if characters[split] >= _CHUNK_CHARACTERS:
             yield _chunk(split, waiting.pop(split), words, characters.pop(split))

@@ -20,7 +20,6 @@ from pipelines import (
     store_identity,
     store_writer,
     tokenising,
-    vocabulary,
 )
 from pipelines.errors import InputError
 from pipelines.settings import SPLITS, DataSettings
@@ -28,7 +27,8 @@ from pipelines.slice_writer import SliceWriter
 from pipelines.sources import source as sources
 from pipelines.sources.source import Source
 from pipelines.sources.work_units import Slice
-from pipelines.vocabulary import Vocabulary
+from pipelines.tokenizers import sentencepiece_model
+from pipelines.tokenizers.sentencepiece_model import Vocabulary
 
 _FOLDER, _PLAN = "unfinished", "plan.json"
 # Small files of an object store are read so many at a time: each takes a round trip.
@@ -65,7 +65,7 @@ class Unfinished:
     def vocabulary(self) -> Vocabulary | None:
         """What the slices are tokenised with, or None where nothing is there yet."""
         path = files.join(self.folder, store_format.VOCABULARY)
-        return vocabulary.load(path) if files.exists(path) else None
+        return sentencepiece_model.load(path) if files.exists(path) else None
 
     def refuse_other(self, made_from: dict) -> None:
         """Raises InputError if what is there was begun from something else."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from absl import flags
 
 import sparse_mixer_tf.flags as package_flags
-from pipelines import vocabulary
+from pipelines.tokenizers import sentencepiece_model
 from sparse_mixer_tf import command_line
 from sparse_mixer_tf.conversion import (
     flax_checkpoint,
@@ -105,7 +105,7 @@ def _with_vocabulary(model: PlainModel) -> PlainModel:
         return model
     if model.vocabulary is not None:
         raise SettingsError(f"--vocab_filepath={path}: {model.origin} has its own; leave it out")
-    words = vocabulary.load(path)
+    words = sentencepiece_model.load(path)
     check_vocabulary(words, str(path), model.origin, model.vocabulary_size)
     return dataclasses.replace(model, vocabulary=words)
 

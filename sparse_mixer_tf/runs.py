@@ -6,8 +6,8 @@ from pathlib import Path
 
 import keras
 
-from pipelines import vocabulary
 from pipelines.settings import DataSettings
+from pipelines.tokenizers import sentencepiece_model
 from sparse_mixer_tf.settings import ModelSettings, SettingsError, TrainingSettings
 from sparse_mixer_tf.tasks import TASKS
 from sparse_mixer_tf.tasks.task import Task
@@ -71,7 +71,9 @@ def start_from(
     ]
 
 
-def fork(place: str, variables: dict, words: vocabulary.Vocabulary, train_steps: int) -> dict:
+def fork(
+    place: str, variables: dict, words: sentencepiece_model.Vocabulary, train_steps: int
+) -> dict:
     """Restores a checkpoint of another run with everything it holds, for a new run to go on from.
 
     Args:
@@ -105,7 +107,7 @@ def fork(place: str, variables: dict, words: vocabulary.Vocabulary, train_steps:
 
 
 def check_vocabulary(
-    workdir: str | Path, words: vocabulary.Vocabulary, flag: str = "init_checkpoint"
+    workdir: str | Path, words: sentencepiece_model.Vocabulary, flag: str = "init_checkpoint"
 ) -> None:
     """Checks that a run was trained with this vocabulary.
 

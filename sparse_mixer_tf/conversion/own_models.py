@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines import vocabulary
-from pipelines.vocabulary import Vocabulary
+from pipelines.tokenizers import sentencepiece_model
+from pipelines.tokenizers.sentencepiece_model import Vocabulary
 from sparse_mixer_tf.conversion.plain_model import PlainModel
 from sparse_mixer_tf.models import (
     SparseMixerBackbone,
@@ -63,7 +63,7 @@ def read_workdir(place: Path) -> PlainModel:
         vocabulary_size=len(weights["embedding/token_embedding"]),
         max_seq_length=len(weights["embedding/position_embedding"]),
         weights=weights,
-        vocabulary=vocabulary.load(place / workdirs.VOCABULARY),
+        vocabulary=sentencepiece_model.load(place / workdirs.VOCABULARY),
         step=step,
         pair_objective=facts["data"].get("pair_objective", "none")
         if task == "pretrain"

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipelines.vocabulary import Vocabulary
+from pipelines.tokenizers.sentencepiece_model import Vocabulary
 from sparse_mixer_tf.settings import ModelSettings, SettingsError
 
 MASKED_LM_HEAD, ORDER_HEAD, CLASSIFIER = "masked_lm_head/", "order_head/", "logits/"

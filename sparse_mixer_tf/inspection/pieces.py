@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Sequence
 
-from pipelines.vocabulary import WORD_BEGINS, readable
+from pipelines.tokenizers.sentencepiece_model import WORD_BEGINS, readable
 
 _NAMES = {" ": "space", "\n": "new line", "\t": "tab", "\r": "carriage return", "": "nothing"}
 

@@ -2,7 +2,7 @@
 
 from html import escape
 
-from pipelines.vocabulary import readable
+from pipelines.tokenizers.sentencepiece_model import readable
 from sparse_mixer_tf.reports import elements
 from sparse_mixer_tf.reports.elements import Section
 from sparse_mixer_tf.reports.run_log import RunLog

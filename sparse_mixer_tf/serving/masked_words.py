@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from pipelines.settings import DataSettings
-from pipelines.vocabulary import Vocabulary
+from pipelines.tokenizers.sentencepiece_model import Vocabulary
 from sparse_mixer_tf.serving.packing import Packer
 from sparse_mixer_tf.serving.served_model import ServedModel, Signature, texts
 

@@ -1,10 +1,9 @@
-"""SentencePiece ids of running text inside the graph, as `pipelines.pieces` makes them."""
+"""SentencePiece ids of running text inside the graph, as `pipelines.tokenizers.sentencepiece_model` makes them."""
 
 import tensorflow as tf
 import tensorflow_text as tf_text
 
-from pipelines.pieces import Pieces
-from pipelines.vocabulary import WORD_BEGINS, Vocabulary, plain_text
+from pipelines.tokenizers.sentencepiece_model import WORD_BEGINS, Pieces, Vocabulary, plain_text
 from sparse_mixer_tf.serving.graph_tokenizer import graph_tokenizer
 
 

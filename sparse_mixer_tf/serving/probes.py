@@ -13,8 +13,7 @@ from keras import ops
 
 from pipelines import labelled_set
 from pipelines.labelled_records import UNLABELLED, Example
-from pipelines.pieces import Pieces
-from pipelines.vocabulary import Vocabulary, plain_text
+from pipelines.tokenizers.sentencepiece_model import Pieces, Vocabulary, plain_text
 from sparse_mixer_tf.tasks.encoder import model_inputs
 from sparse_mixer_tf.tasks.filling import encode
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from pipelines import classification, corpus, prepare, pretraining
 from pipelines.errors import InputError
-from pipelines.vocabulary import Vocabulary
+from pipelines.tokenizers.sentencepiece_model import Vocabulary
 from sparse_mixer_tf.serving.packing import MASK
 
 _LONGEST = 300

@@ -1,9 +1,9 @@
-"""Bytes, characters and words to ids and back inside the graph, as `pipelines.symbols` does it."""
+"""Bytes, characters and words to ids and back inside the graph, as `pipelines.tokenizers.symbols` does it."""
 
 import numpy as np
 import tensorflow as tf
 
-from pipelines.symbols import END_OF_LINE, Symbols
+from pipelines.tokenizers.symbols import END_OF_LINE, Symbols
 from sparse_mixer_tf.serving.ragged_rows import lengths
 
 # What Python calls white space and TensorFlow does not.

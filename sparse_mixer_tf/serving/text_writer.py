@@ -5,8 +5,8 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from pipelines.pieces import Pieces
-from pipelines.symbols import Symbols
+from pipelines.tokenizers.sentencepiece_model import Pieces
+from pipelines.tokenizers.symbols import Symbols
 from sparse_mixer_tf.serving.carried_reading import CarriedReading
 from sparse_mixer_tf.serving.piece_codec import PieceCodec
 from sparse_mixer_tf.serving.ragged_rows import lengths

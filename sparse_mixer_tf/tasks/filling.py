@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipelines.vocabulary import WORD_BEGINS, Vocabulary, readable
+from pipelines.tokenizers.sentencepiece_model import WORD_BEGINS, Vocabulary, readable
 from sparse_mixer_tf.tasks.encoder import model_inputs
 
 MASK = "[MASK]"

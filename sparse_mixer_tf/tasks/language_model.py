@@ -8,12 +8,12 @@ import numpy as np
 from keras import ops
 
 from pipelines import causal_lm as streams
-from pipelines import vocabulary
 from pipelines.corpus import Corpus, open_corpus, read_vocabulary
 from pipelines.errors import InputError
 from pipelines.ngram import ngram_bits_per_symbol
 from pipelines.schema import ArraySpec, causal_batch
 from pipelines.settings import DataSettings
+from pipelines.tokenizers import sentencepiece_model
 from sparse_mixer_tf.cost import Cost
 from sparse_mixer_tf.cost_tables import causal_lm_table
 from sparse_mixer_tf.layers import growing_num_selected_experts
@@ -65,7 +65,7 @@ class LanguageModel(Task):
 
     def read_vocabulary(self, path: Path):
         """See `Task`."""
-        return read_vocabulary(vocabulary.read_bytes(path))
+        return read_vocabulary(sentencepiece_model.read_bytes(path))
 
     def open_data(self, settings: DataSettings | None = None) -> None:
         """See `Task`; the text is tokenised where it has not been."""

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import keras
 
-from pipelines import vocabulary
 from pipelines.schema import ArraySpec
 from pipelines.settings import DataSettings
-from pipelines.vocabulary import Vocabulary
+from pipelines.tokenizers import sentencepiece_model
+from pipelines.tokenizers.sentencepiece_model import Vocabulary
 from sparse_mixer_tf.cost import Cost
 from sparse_mixer_tf.settings import ModelSettings, TrainingSettings
 
@@ -68,7 +68,7 @@ class Task(abc.ABC):
         Raises:
             InputError: it is missing or damaged.
         """
-        return vocabulary.load(path)
+        return sentencepiece_model.load(path)
 
     def static_choices(self, step: int) -> tuple:
         """Sets the model up for a step; what compiled functions depend on besides shapes.

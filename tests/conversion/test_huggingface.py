@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from pipelines.vocabulary import Vocabulary
+from pipelines.tokenizers.sentencepiece_model import Vocabulary
 from sparse_mixer_tf.conversion import huggingface, own_models
 from sparse_mixer_tf.conversion.keras_models import build
 from sparse_mixer_tf.models import (

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from pipelines.vocabulary import Vocabulary
+from pipelines.tokenizers.sentencepiece_model import Vocabulary
 from sparse_mixer_tf.conversion import own_models
 from sparse_mixer_tf.conversion.keras_models import build
 from sparse_mixer_tf.conversion.plain_model import PlainModel, check_vocabulary

@@ -6,8 +6,8 @@ import random
 import keras
 import pytest
 
-from pipelines import vocabulary_training
 from pipelines.settings import DataSettings
+from pipelines.tokenizers import sentencepiece_training
 from sparse_mixer_tf.settings import ModelSettings, TrainingSettings
 from sparse_mixer_tf.tasks import TASKS
 
@@ -56,7 +56,7 @@ def open_task(text):
         )
         if kind == "classify":
             lines = [" ".join(WORDS)] * 9
-            task.restore(vocabulary_training.train(lines, 40), {"labels": ["no", "yes"]})
+            task.restore(sentencepiece_training.train(lines, 40), {"labels": ["no", "yes"]})
         task.open_data()
         task.build()
         return task

@@ -1,5 +1,5 @@
-from pipelines.symbols import Symbols
-from pipelines.vocabulary_training import train
+from pipelines.tokenizers.sentencepiece_training import train
+from pipelines.tokenizers.symbols import Symbols
 from sparse_mixer_tf.inspection.pieces import running, shown
 
 

@@ -9,7 +9,7 @@ from pipelines.contiguous import walk
 from pipelines.corpus import Corpus
 from pipelines.errors import InputError
 from pipelines.settings import DataSettings
-from pipelines.symbols import Symbols
+from pipelines.tokenizers.symbols import Symbols
 
 BATCH, BLOCK = 4, 8
 SETTINGS = DataSettings(block_size=BLOCK, tokenizer="word")

@@ -7,10 +7,11 @@ import sys
 
 import pytest
 
-from pipelines import prepare, sentences
+from pipelines import prepare
 from pipelines.errors import InputError
 from pipelines.prepare import open_or_prepare
 from pipelines.store import TokenStore
+from pipelines.tokenizers import sentence_splitter
 
 
 def run(*arguments):
@@ -23,7 +24,7 @@ def test_the_store_holds_the_text_it_was_made_from(store, corpus):
     texts = [json.loads(line)["text"] for line in corpus.read_text().splitlines()]
     assert counts["train"]["documents"] + counts["validation"]["documents"] == len(texts)
     shard = store.splits["train"][0]
-    ids = [store.vocabulary.encode_batch(sentences.split(text)) for text in texts]
+    ids = [store.vocabulary.encode_batch(sentence_splitter.split(text)) for text in texts]
     documents = {tuple(itertools.chain.from_iterable(document)) for document in ids}
     starts = [0, *shard.document_ends[:-1].tolist()]
     for start, end in zip(starts, shard.document_ends.tolist(), strict=True):
@@ -148,7 +149,7 @@ def test_web_text_is_prepared_with_a_published_vocabulary(shared, settings, tmp_
     made = prepare.prepare(data, tmp_path / "s")
     with gzip.open(shared / "data/text/c4_sample.jsonl.gz", "rt", encoding="utf-8") as stream:
         text = json.loads(next(stream))["text"]
-    ids = made.vocabulary.encode_batch(sentences.split(text, "lines"))
+    ids = made.vocabulary.encode_batch(sentence_splitter.split(text, "lines"))
     expected = list(itertools.chain.from_iterable(ids))
     found = {
         split: shards[0].tokens[: len(expected)].tolist() == expected

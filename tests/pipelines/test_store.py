@@ -6,10 +6,11 @@ import sys
 import numpy as np
 import pytest
 
-from pipelines import store_format, store_writer, vocabulary_training
+from pipelines import store_format, store_writer
 from pipelines.errors import InputError
 from pipelines.store import TokenStore
 from pipelines.store_writer import StoreWriter
+from pipelines.tokenizers import sentencepiece_training
 from tests.pipelines.conftest import made_up_document
 
 
@@ -63,7 +64,7 @@ def test_the_data_fingerprint_follows_the_data_alone(store, tmp_path):
 
 
 def test_another_vocabulary_is_refused_with_both_fingerprints(store, tmp_path):
-    other = vocabulary_training.train(map(made_up_document, range(50)), 120)
+    other = sentencepiece_training.train(map(made_up_document, range(50)), 120)
     assert TokenStore.open(store.path, store.vocabulary).data_fingerprint
     with pytest.raises(InputError) as error:
         TokenStore.open(store.path, other)

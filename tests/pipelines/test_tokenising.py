@@ -2,7 +2,8 @@ import itertools
 
 import numpy as np
 
-from pipelines import sentences, tokenising
+from pipelines import tokenising
+from pipelines.tokenizers import sentence_splitter
 from tests.pipelines.conftest import made_up_document
 
 
@@ -12,7 +13,7 @@ def test_tokens_are_those_of_each_sentence_in_order(store):
         tokenising.tokenise([("train", text) for text in texts], store.vocabulary, "lines")
     )
     assert len(chunks) == 1
-    lines = [line for text in texts for line in sentences.split(text, "lines")]
+    lines = [line for text in texts for line in sentence_splitter.split(text, "lines")]
     ids = store.vocabulary.encode_batch(lines)
     assert chunks[0].tokens.tolist() == list(itertools.chain.from_iterable(ids))
     assert chunks[0].sentence_lengths.tolist() == [len(line) for line in ids]

@@ -5,9 +5,9 @@ import json
 import pytest
 from absl.testing import flagsaver
 
-from pipelines import vocabulary, vocabulary_training
 from pipelines.errors import InputError
-from pipelines.symbols import Symbols
+from pipelines.tokenizers import sentencepiece_model, sentencepiece_training
+from pipelines.tokenizers.symbols import Symbols
 from sparse_mixer_tf import command_line, runs
 from sparse_mixer_tf.flags import FLAGS
 from sparse_mixer_tf.settings import ModelSettings, SettingsError, TrainingSettings
@@ -70,25 +70,25 @@ def test_a_bucket_is_no_workdir(capsys):
 
 @pytest.fixture(scope="module")
 def model() -> bytes:
-    return vocabulary_training.train([made_up_document(n) for n in range(60)], 100).model_bytes
+    return sentencepiece_training.train([made_up_document(n) for n in range(60)], 100).model_bytes
 
 
 def test_a_sentencepiece_model_cut_off_anywhere_is_refused(model):
     for length in range(0, len(model), max(1, len(model) // 60)):
         with pytest.raises(InputError, match="is not a SentencePiece model|lacks"):
-            vocabulary.Vocabulary(model[:length], "spm.model")
+            sentencepiece_model.Vocabulary(model[:length], "spm.model")
 
 
 def test_a_file_far_too_large_is_no_vocabulary(tmp_path, monkeypatch, model):
-    monkeypatch.setattr(vocabulary, "_LARGEST_BYTES", len(model))
+    monkeypatch.setattr(sentencepiece_model, "_LARGEST_BYTES", len(model))
     path = tmp_path / "spm.model"
     path.write_bytes(model)
-    assert vocabulary.load(path).size == 100
+    assert sentencepiece_model.load(path).size == 100
     path.write_bytes(model + b"\0")
     with pytest.raises(InputError, match="more than 0 MiB and cannot be a vocabulary"):
-        vocabulary.load(path)
+        sentencepiece_model.load(path)
     with pytest.raises(InputError, match="nowhere: No such file"):
-        vocabulary.read_bytes("nowhere")
+        sentencepiece_model.read_bytes("nowhere")
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.pieces import Pieces
 from pipelines.settings import DataSettings
-from pipelines.symbols import SymbolCollector
-from pipelines.vocabulary import Vocabulary
+from pipelines.tokenizers.sentencepiece_model import Pieces, Vocabulary
+from pipelines.tokenizers.symbols import SymbolCollector
 from sparse_mixer_tf.settings import ModelSettings, TrainingSettings
 from sparse_mixer_tf.tasks import TASKS
 from tests.models.small_vocabulary import TEXTS, train_vocabulary

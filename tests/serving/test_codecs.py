@@ -12,7 +12,7 @@ TEXTS = ["the quick", "", "\n", "a\r\nb\rc\n\n", "the\u00a0dog\u2003at \x1f dawn
 def _known(vocabulary, text):
     """The ids of what a closed vocabulary knows of a text."""
     known = {"character": vocabulary.symbols, "word": vocabulary.symbols}
-    from pipelines.symbols import units
+    from pipelines.tokenizers.symbols import units
 
     wanted = units(vocabulary.tokenizer, text)
     if vocabulary.tokenizer == "character":

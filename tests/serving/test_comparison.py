@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sentencepiece.sentencepiece_model_pb2 import ModelProto
 
-from pipelines.vocabulary import Vocabulary
+from pipelines.tokenizers.sentencepiece_model import Vocabulary
 from sparse_mixer_tf.serving import model_with_rows_apart, serve
 from sparse_mixer_tf.serving.comparison import compare, difference, regret
 from sparse_mixer_tf.serving.facts import model_facts

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines import labelled_set, vocabulary
+from pipelines import labelled_set
 from pipelines.labelled_records import UNLABELLED, Example
-from pipelines.vocabulary import plain_text
+from pipelines.tokenizers import sentencepiece_model
+from pipelines.tokenizers.sentencepiece_model import plain_text
 from sparse_mixer_tf.serving.packing import Packer
 from sparse_mixer_tf.tasks.filling import encode
 from tests.models.small_vocabulary import TEXTS
@@ -91,7 +92,7 @@ def test_invalid_utf8_is_packed_and_equals_the_sentencepiece_package(words):
 def test_ids_of_web_text_are_those_of_the_sentencepiece_package(shared, name):
     import tensorflow_datasets as tfds
 
-    words = vocabulary.load(shared / f"data/vocab/{name}.model")
+    words = sentencepiece_model.load(shared / f"data/vocab/{name}.model")
     documents = tfds.load(
         "local_web_text", split="train[:300]", data_dir=shared / "data/tfds", download=False
     )

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines import vocabulary_training
 from pipelines.settings import DataSettings
+from pipelines.tokenizers import sentencepiece_training
 from sparse_mixer_tf.settings import ModelSettings, SettingsError, TrainingSettings
 from sparse_mixer_tf.tasks import Classification, Pretraining
 from sparse_mixer_tf.training.evaluation import EvaluationStep, evaluation_sums
@@ -19,7 +19,7 @@ NOUNS = ("river", "stone", "window", "garden", "letter", "paper", "engine", "bri
 @pytest.fixture(scope="module")
 def words():
     lines = [f"{a} {b} {c}" for a in NOUNS for b in NOUNS for c in NOUNS]
-    return vocabulary_training.train(lines, 60)
+    return sentencepiece_training.train(lines, 60)
 
 
 def _dataset(folder, labels) -> DataSettings:

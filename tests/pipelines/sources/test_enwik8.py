@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.errors import InputError
 from pipelines.sources import enwik8
-from pipelines.symbols import SymbolCollector
+from pipelines.tokenizers.symbols import SymbolCollector
 
 TEXT = b" one two  three\nfour\n" * 50
 

@@ -2,6 +2,8 @@
 
 The trainer tells how far it is in its log alone, which it writes straight to the standard error of
 its process; here that log is read.
+
+A vocabulary for a source that brings none: trained on an even sample of its documents.
 """
 
 import math
@@ -11,10 +13,12 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator
 
-from pipelines import fit_vocabulary
 from pipelines.errors import InputError
 from pipelines.progress import Progress
-from pipelines.vocabulary import Vocabulary
+from pipelines.settings import DataSettings
+from pipelines.sources import source as sources
+from pipelines.tokenizers import sentence_splitter, sentencepiece_worker
+from pipelines.tokenizers.sentencepiece_model import Vocabulary
 
 # BPE adds pieces until there are enough; unigram begins with too many and prunes.
 _PIECES = re.compile(r"\b(?:merges|size)=(\d+)")
@@ -32,7 +36,7 @@ def train(sentences: Iterable[str], size: int, model_type: str = "bpe") -> Vocab
         InputError: the text is too little for so many pieces.
     """
     trainer = subprocess.Popen(
-        [sys.executable, fit_vocabulary.__file__, str(size), model_type],
+        [sys.executable, sentencepiece_worker.__file__, str(size), model_type],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -87,7 +91,7 @@ class _Log:
 
 def _short_lines(sentences: Iterable[str]) -> Iterator[str]:
     """Breaks up what the trainer would skip in silence for its length."""
-    longest = fit_vocabulary.LONGEST_LINE // 4  # a character is four bytes at most
+    longest = sentencepiece_worker.LONGEST_LINE // 4  # a character is four bytes at most
     for sentence in sentences:
         while len(sentence) > longest:
             end = max(sentence.rfind(" ", 0, longest), 0) or longest
@@ -112,3 +116,44 @@ def _training_error(message: str, size: int) -> InputError:
             f"{least.group(1)}"
         )
     return InputError(f"--vocab_size={size}: training the vocabulary failed: {message.strip()}")
+
+
+# A vocabulary is trained on an even sample of so much text, drawn from at most so much.
+_SAMPLE_CHARACTERS = 20_000_000
+_SAMPLED_CHARACTERS = 400_000_000
+
+
+def train_vocabulary(settings: DataSettings, source: sources.Source) -> Vocabulary:
+    """Trains the vocabulary that the settings ask for.
+
+    Raises:
+        InputError: the data are wrong, or too few for so many pieces.
+    """
+    texts = sample(source)
+    lines = (
+        line for text in texts for line in sentence_splitter.split(text, settings.sentence_split)
+    )
+    return train(lines, settings.vocab_size, settings.vocab_type)
+
+
+def sample(source: sources.Source) -> list[str]:
+    """An even sample of the training documents: those whose content hash is low enough."""
+    chosen, size, threshold, read = [], 0, 1.0, 0
+    with Progress("reading for the vocabulary") as progress:
+        for split, document in source.documents():
+            read += len(document.text)
+            progress.add(
+                1, len(document.text), max(source.fraction_read, read / _SAMPLED_CHARACTERS)
+            )
+            # The second half of the hash: the first one has divided train from validation.
+            rank = sources.hash_fraction(sources.content_hash(document.text)[8:])
+            if split == "train" and rank < threshold:
+                chosen.append((rank, document.text))
+                size += len(document.text)
+            while size > _SAMPLE_CHARACTERS and len(chosen) > 1:
+                threshold /= 2
+                chosen = [kept for kept in chosen if kept[0] < threshold] or chosen[:1]
+                size = sum(len(text) for _, text in chosen)
+            if read >= _SAMPLED_CHARACTERS:
+                break
+    return [text for _, text in chosen]

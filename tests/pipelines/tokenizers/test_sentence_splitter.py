@@ -1,4 +1,4 @@
-from pipelines.sentences import split
+from pipelines.tokenizers.sentence_splitter import split
 
 
 def test_sentences_end_at_punctuation_before_a_capital_or_digit():

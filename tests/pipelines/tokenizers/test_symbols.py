@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipelines.errors import InputError
-from pipelines.symbols import END_OF_LINE, SymbolCollector, Symbols
+from pipelines.tokenizers.symbols import END_OF_LINE, SymbolCollector, Symbols
 
 TEXT = "No rosé,\nno  more.\n\nNo!\n"
 

@@ -1,0 +1,1 @@
+"""Vocabularies: SentencePiece models and symbols."""

@@ -22,7 +22,7 @@ from absl import app, flags
 from pipelines import cutting, pretraining
 from pipelines.prepare import prepare
 from pipelines.settings import DataSettings
-from pipelines.store import TokenStore
+from pipelines.store.store import TokenStore
 
 _STORE = flags.DEFINE_string("store", None, "A prepared store; a made-up one without it.")
 _LENGTH = flags.DEFINE_integer("seq_length", 512, "Tokens of a sequence.")

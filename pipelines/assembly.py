@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.shards import Shard
+from pipelines.store.shards import Shard
 from pipelines.tokenizers.sentencepiece_model import Vocabulary
 
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from pipelines import numbered_batches, schema, windows
 from pipelines.contiguous import Walk
-from pipelines.corpus import Corpus
 from pipelines.errors import InputError
 from pipelines.settings import DataSettings
+from pipelines.store.lm_corpus import Corpus
 
 if TYPE_CHECKING:
     import tensorflow as tf

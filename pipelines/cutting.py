@@ -17,8 +17,8 @@ import numpy as np
 from pipelines import files
 from pipelines.errors import InputError
 from pipelines.settings import DataSettings
-from pipelines.shards import Shard
-from pipelines.store import TokenStore
+from pipelines.store.shards import Shard
+from pipelines.store.store import TokenStore
 
 # Positions count from the start of the shard. Boundaries are sentence ends for the pair objectives,
 # document ends when documents are packed, else unused.

@@ -13,10 +13,10 @@ from pathlib import Path
 from absl import app, flags
 
 from pipelines import flags as data_flags
-from pipelines import store_format
 from pipelines.errors import InputError
 from pipelines.progress import Progress
 from pipelines.sources.enwik8 import CORPORA, PublishedCorpus
+from pipelines.store import format
 
 _TIMEOUT_SECONDS = 30
 _READ_BYTES = 2**18
@@ -101,7 +101,7 @@ def _fetch(name: str, corpus: PublishedCorpus, file) -> None:
 
 def _is_whole(path: Path, corpus: PublishedCorpus) -> bool:
     is_long_enough = path.is_file() and path.stat().st_size == corpus.archive_bytes
-    return is_long_enough and store_format.checksum(path) == corpus.archive_sha256
+    return is_long_enough and format.checksum(path) == corpus.archive_sha256
 
 
 def _say(message: str) -> None:

@@ -16,8 +16,8 @@ import numpy as np
 
 from pipelines import cutting, stateless
 from pipelines.settings import DataSettings
-from pipelines.shards import GROUP
-from pipelines.store import TokenStore
+from pipelines.store.shards import GROUP
+from pipelines.store.store import TokenStore
 
 # An example's name holds its group above so many bits, and how often the group was gone through.
 _GROUP_BIT, _TURN_BIT = 36, 56

@@ -7,7 +7,7 @@ import numpy as np
 
 from pipelines import stateless
 from pipelines.assembly import Runs, lookup
-from pipelines.shards import Shard
+from pipelines.store.shards import Shard
 
 # Draws of a partner before giving up: in a corpus where one document is half of the examples, all
 # of them hit the document itself once in a million rows. The row is then a true pair.

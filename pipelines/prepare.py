@@ -9,22 +9,24 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
-from pipelines import (
-    beam_runner,
-    files,
-    store_format,
-    store_identity,
-    tokenising,
-    unfinished,
-)
+from pipelines import files
 from pipelines import flags as data_flags
 from pipelines.errors import InputError
 from pipelines.progress import Progress
 from pipelines.settings import DataSettings
 from pipelines.sources import source as sources
 from pipelines.sources import text_files, work_units
-from pipelines.store import TokenStore
-from pipelines.store_writer import StoreWriter
+from pipelines.store import (
+    beam,
+    distributed_writer,
+    format,
+    tokenize,
+)
+from pipelines.store import (
+    identity as store_identity,
+)
+from pipelines.store.store import TokenStore
+from pipelines.store.writer import StoreWriter
 from pipelines.tokenizers import sentencepiece_model, sentencepiece_training
 from pipelines.tokenizers.sentencepiece_model import Vocabulary
 
@@ -93,17 +95,17 @@ def prepare_on_beam(
     Raises:
         InputError: the data or the settings are wrong, or output holds something else.
     """
-    options = beam_runner.options(pipeline_options)
+    options = beam.options(pipeline_options)
     source = sources.Source(settings, beam_options=pipeline_options)
     words, path = _given_vocabulary(settings), files.place(output)
     identity = store_identity.made_from(settings, source, words)
-    if store_format.is_store(path):
+    if format.is_store(path):
         store_identity.refuse_other_store(path, identity)
         return _announce(TokenStore.open(path, words), "is ready")
-    work = unfinished.Unfinished(
-        str(path), settings, work_units.SLICE_BYTES, store_format.TOKENS_PER_SHARD
+    work = distributed_writer.Unfinished(
+        str(path), settings, work_units.SLICE_BYTES, format.TOKENS_PER_SHARD
     )
-    if unfinished.is_there(path):
+    if distributed_writer.is_there(path):
         work.refuse_other(identity)
         _say(f"going on with {source.description} in {path}")
         words = words or work.vocabulary()
@@ -112,7 +114,7 @@ def prepare_on_beam(
         _say(f"preparing {source.description} in {path}")
     work.start(identity, words or sentencepiece_training.train_vocabulary(settings, source))
     items = source.slices()
-    beam_runner.write(work, items, options)
+    beam.write(work, items, options)
     work.finish(source, items, _description(settings, source, identity))
     return _announce(TokenStore.open(path), "is written")
 
@@ -121,7 +123,7 @@ def _prepare(
     settings: DataSettings, source: sources.Source, words: Vocabulary | None, path: Path
 ) -> TokenStore:
     identity = store_identity.made_from(settings, source, words)
-    if store_format.is_store(path):
+    if format.is_store(path):
         store_identity.refuse_other_store(path, identity)
         return _announce(TokenStore.open(path, words), "is ready")
     _refuse_other_folder(path)
@@ -137,14 +139,14 @@ def _write(
 ) -> None:
     account, held_out = source.start(), set()
     with (
-        StoreWriter(path, words, store_format.TOKENS_PER_SHARD) as writer,
+        StoreWriter(path, words, format.TOKENS_PER_SHARD) as writer,
         Progress("tokenising") as progress,
     ):
         for item in source.slices():
             with writer.slice(item.number) as shards:
                 found = source.read(item, account, held_out, source.room(item, account.read))
                 texts = ((split, document.text) for split, document in found)
-                for chunk in tokenising.tokenise(texts, words, settings.sentence_split):
+                for chunk in tokenize.tokenise(texts, words, settings.sentence_split):
                     shards.add(*chunk[:4])
                     progress.add(
                         len(chunk.document_lengths), chunk.characters, source.fraction_read
@@ -172,7 +174,7 @@ def _cache(settings: DataSettings, cache_dir: str | None) -> Path:
 
 
 def _is_store(dataset: str) -> bool:
-    return text_files.is_path(dataset) and store_format.is_store(files.place(dataset))
+    return text_files.is_path(dataset) and format.is_store(files.place(dataset))
 
 
 def _given_vocabulary(settings: DataSettings) -> Vocabulary | None:
@@ -191,13 +193,13 @@ def _check_writable(path: Path) -> None:
 
 
 def _refuse_other_folder(path: str | Path) -> None:
-    if unfinished.is_there(path):
+    if distributed_writer.is_there(path):
         raise InputError(
             f"--output={path} is the beginning of a token store; --runner=beam goes on with it, "
             "or remove it"
         )
     if files.names(path) or (files.exists(path) and not files.is_folder(path)):
-        store_format.read_manifest(path)
+        format.read_manifest(path)
 
 
 def _announce(store: TokenStore, state: str) -> TokenStore:

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipelines import assembly, masking, numbered_batches, order, pairing, schema, stateless
 from pipelines.settings import DataSettings
-from pipelines.store import TokenStore
+from pipelines.store.store import TokenStore
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -18,7 +18,7 @@ from absl import flags
 from tqdm import tqdm
 
 import sparse_mixer_tf.flags as package_flags  # noqa: F401, defines --workdir and --seed
-from pipelines.corpus import read_vocabulary
+from pipelines.store.lm_corpus import read_vocabulary
 from sparse_mixer_tf import command_line
 from sparse_mixer_tf.runs import open_run
 from sparse_mixer_tf.serving import model_with_rows_apart, serve

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipelines import classification, corpus, prepare, pretraining
+from pipelines import classification, prepare, pretraining
 from pipelines.errors import InputError
+from pipelines.store import lm_corpus
 from pipelines.tokenizers.sentencepiece_model import Vocabulary
 from sparse_mixer_tf.serving.packing import MASK
 
@@ -58,9 +59,9 @@ def _held_out(task, count: int) -> Texts:
             ids[mask] for ids, mask in zip(batch["token_ids"], batch["padding_mask"], strict=True)
         ]
         return [(_masked_text(ids, task.vocabulary),) for ids in real]
-    if not corpus.is_prepared(settings):
+    if not lm_corpus.is_prepared(settings):
         return []
-    text = corpus.open_corpus(settings)
+    text = lm_corpus.open_corpus(settings)
     if text.vocabulary.fingerprint != task.vocabulary.fingerprint:
         return []
     ids = text.splits["validation"]

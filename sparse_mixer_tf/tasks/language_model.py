@@ -8,11 +8,11 @@ import numpy as np
 from keras import ops
 
 from pipelines import causal_lm as streams
-from pipelines.corpus import Corpus, open_corpus, read_vocabulary
 from pipelines.errors import InputError
 from pipelines.ngram import ngram_bits_per_symbol
 from pipelines.schema import ArraySpec, causal_batch
 from pipelines.settings import DataSettings
+from pipelines.store.lm_corpus import Corpus, open_corpus, read_vocabulary
 from pipelines.tokenizers import sentencepiece_model
 from sparse_mixer_tf.cost import Cost
 from sparse_mixer_tf.cost_tables import causal_lm_table

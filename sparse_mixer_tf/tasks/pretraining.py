@@ -8,7 +8,7 @@ from pipelines.errors import InputError
 from pipelines.prepare import open_or_prepare
 from pipelines.schema import ArraySpec, pretraining_batch
 from pipelines.settings import DataSettings
-from pipelines.store import TokenStore
+from pipelines.store.store import TokenStore
 from sparse_mixer_tf.cost import Cost
 from sparse_mixer_tf.cost_tables import pretraining_table
 from sparse_mixer_tf.losses import cross_entropy_sums

@@ -9,8 +9,8 @@ import pytest
 
 from pipelines.prepare import prepare
 from pipelines.settings import DataSettings
-from pipelines.store import TokenStore
-from pipelines.store_writer import StoreWriter
+from pipelines.store.store import TokenStore
+from pipelines.store.writer import StoreWriter
 
 NOUNS = ["river", "stone", "window", "garden", "letter", "paper", "engine", "bridge", "market"]
 PEOPLE = ["teacher", "doctor", "sailor", "painter", "farmer", "baker", "singer", "driver"]

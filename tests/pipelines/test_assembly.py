@@ -1,7 +1,7 @@
 import numpy as np
 
 from pipelines.assembly import Runs, assemble, lookup
-from pipelines.shards import Shard
+from pipelines.store.shards import Shard
 
 
 def shards():

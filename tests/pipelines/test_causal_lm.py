@@ -6,9 +6,9 @@ import pytest
 
 from pipelines import causal_lm, schema
 from pipelines.contiguous import walk
-from pipelines.corpus import Corpus
 from pipelines.errors import InputError
 from pipelines.settings import DataSettings
+from pipelines.store.lm_corpus import Corpus
 from pipelines.tokenizers.symbols import Symbols
 
 BATCH, BLOCK = 4, 8

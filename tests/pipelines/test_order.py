@@ -7,11 +7,12 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from pipelines import cutting, order, pretraining, stateless, store_format
+from pipelines import cutting, order, pretraining, stateless
 from pipelines.errors import InputError
 from pipelines.settings import SPLITS, DataSettings
-from pipelines.shards import GROUP
-from pipelines.store import TokenStore
+from pipelines.store import format
+from pipelines.store.shards import GROUP
+from pipelines.store.store import TokenStore
 
 BATCH = 16
 
@@ -141,7 +142,7 @@ def stand_in(store, tmp_path):
     folder = tmp_path / "large"
     for name in (*SPLITS, "vocabulary"):
         (folder / name).mkdir(parents=True)
-    arrays, tokens = tmp_path / "arrays", store_format.TOKENS_PER_SHARD
+    arrays, tokens = tmp_path / "arrays", format.TOKENS_PER_SHARD
     arrays.mkdir()
     for name, width in (("sentence_ends", SENTENCE), ("document_ends", DOCUMENT)):
         np.arange(width, tokens + 1, width, dtype="<u4").tofile(arrays / name)
@@ -150,21 +151,21 @@ def stand_in(store, tmp_path):
     entries = {}
     for split, number in (("train", SHARDS), ("validation", 2)):
         for shard in range(number):
-            for array in store_format.ARRAYS:
-                name = store_format.array_path(split, store_format.shard_name(shard, 0), array)
+            for array in format.ARRAYS:
+                name = format.array_path(split, format.shard_name(shard, 0), array)
                 os.link(arrays / array, folder / name)
                 size = (arrays / array).stat().st_size
                 entries[name] = {"bytes": size, "sha256": "0" * 64}
     words = store.vocabulary
-    (folder / store_format.VOCABULARY).write_bytes(words.model_bytes)
+    (folder / format.VOCABULARY).write_bytes(words.model_bytes)
     manifest = {
-        "format_version": store_format.FORMAT_VERSION,
+        "format_version": format.FORMAT_VERSION,
         "vocabulary_size": words.size,
         "vocabulary_fingerprint": words.fingerprint,
         "data_fingerprint": "0" * 64,
         "files": entries,
     }
-    store_format.write_manifest(folder, manifest)
+    format.write_manifest(folder, manifest)
     assert sum(e["bytes"] for n, e in entries.items() if n.endswith(".tokens")) > 300e9
     return folder
 
@@ -201,10 +202,7 @@ def test_opening_and_seeking_cost_the_same_in_300_gb(stand_in):
         cutting._group_examples.cache_clear()
     # All shards have the same lengths here, so that the number is exact.
     shard = cutting.cut_pairs(
-        *(
-            np.fromfile(stand_in / f"train/00000.{array}", "<u4")
-            for array in store_format.ARRAYS[1:]
-        ),
+        *(np.fromfile(stand_in / f"train/00000.{array}", "<u4") for array in format.ARRAYS[1:]),
         512 - 3,
     )
     assert size == SHARDS * len(shard)

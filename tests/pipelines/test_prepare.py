@@ -10,7 +10,7 @@ import pytest
 from pipelines import prepare
 from pipelines.errors import InputError
 from pipelines.prepare import open_or_prepare
-from pipelines.store import TokenStore
+from pipelines.store.store import TokenStore
 from pipelines.tokenizers import sentence_splitter
 
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import sentencepiece
 
-from pipelines.corpus import read_vocabulary
 from pipelines.errors import InputError
+from pipelines.store.lm_corpus import read_vocabulary
 from pipelines.tokenizers import sentencepiece_model, sentencepiece_training
 from pipelines.tokenizers.sentencepiece_model import Pieces
 from pipelines.tokenizers.symbols import Symbols

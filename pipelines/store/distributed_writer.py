@@ -14,19 +14,14 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from pipelines import (
-    files,
-    store_format,
-    store_identity,
-    store_writer,
-    tokenising,
-)
+from pipelines import files
 from pipelines.errors import InputError
 from pipelines.settings import SPLITS, DataSettings
-from pipelines.slice_writer import SliceWriter
 from pipelines.sources import source as sources
 from pipelines.sources.source import Source
 from pipelines.sources.work_units import Slice
+from pipelines.store import format, identity, tokenize, writer
+from pipelines.store.writer import SliceWriter
 from pipelines.tokenizers import sentencepiece_model
 from pipelines.tokenizers.sentencepiece_model import Vocabulary
 
@@ -60,17 +55,17 @@ class Unfinished:
         files.make_folder(self._path())
         plan = json.dumps(self._plan(made_from), indent=2)
         files.write_whole(self._path(_PLAN), plan.encode())
-        store_writer.start_folder(self.folder, words)
+        writer.start_folder(self.folder, words)
 
     def vocabulary(self) -> Vocabulary | None:
         """What the slices are tokenised with, or None where nothing is there yet."""
-        path = files.join(self.folder, store_format.VOCABULARY)
+        path = files.join(self.folder, format.VOCABULARY)
         return sentencepiece_model.load(path) if files.exists(path) else None
 
     def refuse_other(self, made_from: dict) -> None:
         """Raises InputError if what is there was begun from something else."""
         there = json.loads(files.read_bytes(self._path(_PLAN)))
-        if found := store_identity.differences(there, self._plan(made_from)):
+        if found := identity.differences(there, self._plan(made_from)):
             raise InputError(
                 f"--output={self.folder} is the beginning of a token store of another making "
                 f"({found}); choose another folder, or remove it"
@@ -83,7 +78,7 @@ class Unfinished:
             return False
         try:
             return all(
-                store_format.checksum(files.join(self.folder, name)) == entry["sha256"]
+                format.checksum(files.join(self.folder, name)) == entry["sha256"]
                 for name, entry in facts["files"].items()
             )
         except OSError:
@@ -122,7 +117,7 @@ class Unfinished:
             account.add(facts["account"])
         source.refuse_empty(account)
         description = description | account.outcome()
-        manifest = store_writer.complete(self.folder, self.vocabulary(), found, description)
+        manifest = writer.complete(self.folder, self.vocabulary(), found, description)
         files.remove_folder(self._path())
         self._sweep(manifest["files"])
 
@@ -137,7 +132,7 @@ class Unfinished:
             try:
                 found = source.read(item, account, held_out, room)
                 texts = ((split, document.text) for split, document in found)
-                for chunk in tokenising.tokenise(texts, words, self.settings.sentence_split):
+                for chunk in tokenize.tokenise(texts, words, self.settings.sentence_split):
                     shards.add(*chunk[:4])
                 shards.close()
             finally:

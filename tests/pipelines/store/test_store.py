@@ -6,10 +6,11 @@ import sys
 import numpy as np
 import pytest
 
-from pipelines import store_format, store_writer
 from pipelines.errors import InputError
-from pipelines.store import TokenStore
-from pipelines.store_writer import StoreWriter
+from pipelines.store import format
+from pipelines.store import writer as store_writer
+from pipelines.store.store import TokenStore
+from pipelines.store.writer import StoreWriter
 from pipelines.tokenizers import sentencepiece_training
 from tests.pipelines.conftest import made_up_document
 
@@ -47,8 +48,8 @@ def test_shards_close_behind_the_document_that_fills_them(store, tmp_path):
 
 
 def test_ids_above_65535_need_four_bytes():
-    assert store_format.token_dtype(2**16).itemsize == 2
-    assert store_format.token_dtype(2**16 + 1).itemsize == 4
+    assert format.token_dtype(2**16).itemsize == 2
+    assert format.token_dtype(2**16 + 1).itemsize == 4
 
 
 def test_the_data_fingerprint_follows_the_data_alone(store, tmp_path):
@@ -117,13 +118,13 @@ import os, signal, sys
 from pathlib import Path
 import numpy as np
 from pipelines import vocabulary
-from pipelines.store_writer import StoreWriter
+from pipelines.store.writer import StoreWriter
 writer = StoreWriter(Path(sys.argv[1]), vocabulary.load(sys.argv[2]))
 with writer.slice(0) as shards:
     shards.add("train", np.arange(7), np.array([7]), np.array([7]))
     os.kill(os.getpid(), signal.SIGKILL)
 """
-    model = store.path / store_format.VOCABULARY
+    model = store.path / format.VOCABULARY
     command = [sys.executable, "-c", code, str(tmp_path / "s"), str(model)]
     assert subprocess.run(command).returncode == -9
     (left,) = tmp_path.iterdir()

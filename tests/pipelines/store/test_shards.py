@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines import pretraining, shards, store_format
+from pipelines import pretraining
 from pipelines.errors import InputError
 from pipelines.settings import DataSettings
-from pipelines.store import TokenStore
+from pipelines.store import format, shards
+from pipelines.store.store import TokenStore
 from tests.pipelines import fake_gcs
 
 SETTINGS = DataSettings(max_seq_length=64)
@@ -41,7 +42,7 @@ def test_all_shards_together_are_the_split_they_were_divided_from(many, store):
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are counted in /proc")
 def test_few_shards_are_open_at_once_however_many_are_read(many):
-    most = 2 * shards.GROUP * len(store_format.ARRAYS)
+    most = 2 * shards.GROUP * len(format.ARRAYS)
     for _ in many.splits["train"]:
         assert 0 < open_files(many.path) <= most
     assert open_files(many.path) == most
@@ -54,7 +55,7 @@ def test_a_shard_is_opened_once_by_those_who_want_it_together(many):
 
 @pytest.mark.parametrize("damage", ["cut", "remove"])
 def test_a_damaged_shard_of_many_is_refused_by_name_when_it_is_opened(many, damage):
-    array = many.path / f"train/{store_format.shard_name(0, 70)}.tokens"
+    array = many.path / f"train/{format.shard_name(0, 70)}.tokens"
     data = array.read_bytes()
     array.unlink() if damage == "remove" else array.write_bytes(data[:-2])
     again = TokenStore.open(many.path)
@@ -70,7 +71,7 @@ from pathlib import Path
 from pipelines import pretraining
 from pipelines.errors import InputError
 from pipelines.settings import DataSettings
-from pipelines.store import TokenStore
+from pipelines.store.store import TokenStore
 scratch = Path(sys.argv[2])
 store = TokenStore.open(sys.argv[1], scratch=scratch)
 try:
@@ -101,6 +102,6 @@ def test_a_store_on_gs_is_read_a_group_at_a_time_and_checked(many, tmp_path):
     assert batch == here
     mapped, names = map(int, copies.split())
     # The copies have no names, so that nothing is left of them.
-    assert 0 < mapped <= 2 * shards.GROUP * len(store_format.ARRAYS) and names == 0
+    assert 0 < mapped <= 2 * shards.GROUP * len(format.ARRAYS) and names == 0
     assert damaged.returncode == 1
     assert "does not have the checksum of the manifest" in damaged.stderr

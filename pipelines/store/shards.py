@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines import files, store_format
+from pipelines import files
 from pipelines.errors import InputError
+from pipelines.store import format
 
 # Examples are drawn from so many shards at a time: with these 1.1 billion tokens are shuffled well.
 GROUP = 16
@@ -63,7 +64,7 @@ class Shards(Sequence):
             vocab_size: number of pieces, which gives the dtype of tokens.
             scratch: where copies of shards grow; the system's folder for such files if None.
         """
-        ending = f".{store_format.ARRAYS[0]}"
+        ending = f".{format.ARRAYS[0]}"
         names = [name.removesuffix(ending) for name in entries if name.endswith(ending)]
         names = [n.removeprefix(f"{split}/") for n in names if n.startswith(f"{split}/")]
         self._names, self._folder, self._split = names, folder, split
@@ -89,7 +90,7 @@ class Shards(Sequence):
         with self._opening[number]:
             if (shard := self._known(number)) is not None:
                 return shard
-            shard = Shard(*(self._array(number, array) for array in store_format.ARRAYS))
+            shard = Shard(*(self._array(number, array) for array in format.ARRAYS))
             with self._lock:
                 self._open[number] = shard
                 # Who still reads the oldest one keeps it alive until then.
@@ -109,14 +110,14 @@ class Shards(Sequence):
             return self._open.get(number)
 
     def _lengths(self, array: str) -> np.ndarray:
-        width = store_format.array_dtype(array, self._vocab_size).itemsize
-        paths = (store_format.array_path(self._split, name, array) for name in self._names)
+        width = format.array_dtype(array, self._vocab_size).itemsize
+        paths = (format.array_path(self._split, name, array) for name in self._names)
         return np.array([self._entries[path]["bytes"] // width for path in paths], np.int64)
 
     def _array(self, number: int, array: str) -> np.ndarray:
-        name = store_format.array_path(self._split, self._names[number], array)
+        name = format.array_path(self._split, self._names[number], array)
         path, entry = files.join(self._folder, name), self._entries[name]
-        dtype = store_format.array_dtype(array, self._vocab_size)
+        dtype = format.array_dtype(array, self._vocab_size)
         if not files.is_remote(path):
             check_size(path, entry)
             # A plain view: slicing np.memmap itself costs microseconds each time.

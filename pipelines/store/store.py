@@ -15,15 +15,16 @@ that examples come from are copied to this machine, a few at a time.
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipelines import files, store_format
+from pipelines import files
 from pipelines.errors import InputError
 from pipelines.settings import SPLITS
-from pipelines.shards import GROUP, Shards, check_size, damaged
+from pipelines.store import format
+from pipelines.store.shards import GROUP, Shards, check_size, damaged
 from pipelines.tokenizers.sentencepiece_model import Vocabulary, load
 
 # sha256 reads about 1 GB/s: above this, checking every byte would delay each start by seconds.
 _LARGEST_CHECKED_BYTES = 2**30
-_MOST_CHECKED_FILES = 2 * GROUP * len(store_format.ARRAYS)
+_MOST_CHECKED_FILES = 2 * GROUP * len(format.ARRAYS)
 
 
 class TokenStore:
@@ -70,10 +71,10 @@ class TokenStore:
             InputError: no store, damaged, or made with another vocabulary.
         """
         path = files.place(path)
-        manifest = store_format.read_manifest(path)
+        manifest = format.read_manifest(path)
         _refuse_other_vocabulary(path, manifest, vocabulary)
         checked = _verify(path, manifest["files"])
-        own = load(files.join(path, store_format.VOCABULARY))
+        own = load(files.join(path, format.VOCABULARY))
         if files.is_remote(path) and scratch is not None:
             files.make_folder(scratch)
         splits = {
@@ -90,7 +91,7 @@ def _refuse_other_vocabulary(
         raise InputError(
             f"{path} was tokenised with the vocabulary {fingerprint[:16]}, not with "
             f"{vocabulary.fingerprint[:16]} (--vocab_filepath); use "
-            f"{files.join(path, store_format.VOCABULARY)}, or prepare the data again in another "
+            f"{files.join(path, format.VOCABULARY)}, or prepare the data again in another "
             "folder"
         )
 
@@ -108,6 +109,6 @@ def _verify(path: str | Path, entries: Mapping[str, dict]) -> bool:
     if sum(entry["bytes"] for entry in entries.values()) > _LARGEST_CHECKED_BYTES:
         return False
     for name, entry in entries.items():
-        if store_format.checksum(path / name) != entry["sha256"]:
+        if format.checksum(path / name) != entry["sha256"]:
             raise damaged(path / name, "does not have the checksum of the manifest")
     return True

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pipelines.errors import InputError
 from pipelines.sources.source import rooms
 from pipelines.sources.work_units import Slice
-from pipelines.unfinished import Unfinished
+from pipelines.store.distributed_writer import Unfinished
 
 # What DirectRunner comes down to here. DirectRunner itself first looks for another engine on the
 # network.

@@ -5,13 +5,14 @@ import random
 import numpy as np
 import pytest
 
-from pipelines import beam_runner, files, prepare, store_format, unfinished
+from pipelines import files, prepare
 from pipelines.errors import InputError
 from pipelines.settings import DataSettings
 from pipelines.sources import source as sources
 from pipelines.sources import text_files, work_units
 from pipelines.sources.records import BadRecords
-from pipelines.store import TokenStore
+from pipelines.store import beam, distributed_writer, format
+from pipelines.store.store import TokenStore
 from tests.pipelines.conftest import made_up_document
 
 
@@ -19,8 +20,8 @@ from tests.pipelines.conftest import made_up_document
 def data(tmp_path, monkeypatch, store) -> DataSettings:
     """Six files of 30 documents, each a slice of several shards; a record of each file is bad."""
     monkeypatch.setattr(work_units, "SLICE_BYTES", 1000)
-    monkeypatch.setattr(store_format, "TOKENS_PER_SHARD", 1000)
-    monkeypatch.setattr("pipelines.tokenising._CHUNK_CHARACTERS", 3000)
+    monkeypatch.setattr(format, "TOKENS_PER_SHARD", 1000)
+    monkeypatch.setattr("pipelines.store.tokenize._CHUNK_CHARACTERS", 3000)
     for file in range(6):
         lines = [
             json.dumps({"text": made_up_document(number)})
@@ -30,15 +31,15 @@ def data(tmp_path, monkeypatch, store) -> DataSettings:
         (tmp_path / f"part-{file}.jsonl").write_text("\n".join(lines))
     return DataSettings(
         dataset=str(tmp_path / "part-*.jsonl"),
-        vocab_filepath=str(store.path / store_format.VOCABULARY),
+        vocab_filepath=str(store.path / format.VOCABULARY),
         validation_fraction=0.2,
     )
 
 
 def begun(settings, folder):
     """A store in the making, its source, its slices and what it is made from."""
-    work = unfinished.Unfinished(
-        str(folder), settings, work_units.SLICE_BYTES, store_format.TOKENS_PER_SHARD
+    work = distributed_writer.Unfinished(
+        str(folder), settings, work_units.SLICE_BYTES, format.TOKENS_PER_SHARD
     )
     source, words = work.source(), prepare._given_vocabulary(settings)
     identity = prepare.store_identity.made_from(settings, source, words)
@@ -54,7 +55,7 @@ def written(settings, folder, order=lambda items: items):
         counts = {item: work.source().count(item) for item in items}
     for split in ("validation", "train"):
         for item in order([item for item in items if item.split == split]):
-            beam_runner._write(item, work, counts)
+            beam._write(item, work, counts)
     work.finish(source, items, prepare._description(settings, source, identity))
     return folder
 
@@ -174,12 +175,12 @@ def test_a_slice_whose_worker_dies_is_not_there(data, tmp_path, monkeypatch):
         yield from list(tokenise(*arguments))[:3]
         raise MemoryError
 
-    tokenise = unfinished.tokenising.tokenise
-    monkeypatch.setattr(unfinished.tokenising, "tokenise", dying)
+    tokenise = distributed_writer.tokenising.tokenise
+    monkeypatch.setattr(distributed_writer.tokenising, "tokenise", dying)
     with pytest.raises(MemoryError):
         work.write(items[0], None)
     assert not work.is_whole(items[0], None)
-    monkeypatch.setattr(unfinished.tokenising, "tokenise", tokenise)
+    monkeypatch.setattr(distributed_writer.tokenising, "tokenise", tokenise)
     for item in items:
         work.write(item, None)
     work.finish(source, items, prepare._description(data, source, identity))
@@ -192,7 +193,7 @@ def test_bad_records_of_all_slices_together_may_be_too_many(data, tmp_path):
         written(strict, tmp_path / "made")
     with pytest.raises(InputError, match="--max_bad_records=0 "):
         written(dataclasses.replace(data, max_bad_records=0), tmp_path / "strictest")
-    assert not store_format.is_store(tmp_path / "made")
+    assert not format.is_store(tmp_path / "made")
     # Nothing has to be made again once more of them are allowed.
     before = identities(tmp_path / "made")
     assert identities(written(data, tmp_path / "made")) == before

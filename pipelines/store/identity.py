@@ -5,10 +5,10 @@ import json
 import re
 from pathlib import Path
 
-from pipelines import store_format
 from pipelines.errors import InputError
 from pipelines.settings import DataSettings
 from pipelines.sources.source import Source
+from pipelines.store import format
 from pipelines.tokenizers.sentencepiece_model import Vocabulary
 
 # What a store depends on beside the text itself; sequence length, objective and masking do not.
@@ -22,7 +22,7 @@ def made_from(settings: DataSettings, source: Source, words: Vocabulary | None) 
         found["vocabulary"] = f"{settings.vocab_type} {settings.vocab_size}, trained"
     else:
         found["vocabulary"] = words.fingerprint
-    return found | {"source": source.description, "format": store_format.FORMAT_VERSION}
+    return found | {"source": source.description, "format": format.FORMAT_VERSION}
 
 
 def store_name(settings: DataSettings, identity: dict) -> str:
@@ -49,7 +49,7 @@ def differences(there: dict, wanted: dict) -> str:
 
 def refuse_other_store(path: str | Path, identity: dict) -> None:
     """Raises InputError if the store was made from something else."""
-    if found := differences(store_format.read_manifest(path).get("made_from", {}), identity):
+    if found := differences(format.read_manifest(path).get("made_from", {}), identity):
         raise InputError(
             f"--output={path} is a token store of another making ({found}); "
             "choose another folder, or remove it"

@@ -8,8 +8,10 @@ from types import MappingProxyType
 
 import pytest
 
-from pipelines import beam_runner, prepare, store_format
+from pipelines import prepare
 from pipelines.errors import InputError
+from pipelines.store import beam as beam_runner
+from pipelines.store import format
 from tests.pipelines import fake_gcs
 from tests.pipelines.conftest import made_up_document
 
@@ -107,7 +109,7 @@ def test_a_run_that_was_killed_goes_on_with_the_slices_that_are_missing(store, t
         (tmp_path / f"{number:03d}.jsonl").write_text(
             "\n".join(json.dumps({"text": made_up_document(5 * number + k)}) for k in range(5))
         )
-    model, made = store.path / store_format.VOCABULARY, tmp_path / "made"
+    model, made = store.path / format.VOCABULARY, tmp_path / "made"
     command = [sys.executable, "-c", MANY_SLICES, str(tmp_path / "*.jsonl"), str(model)]
     killed = subprocess.Popen([*command, "beam", str(made)], stderr=subprocess.DEVNULL)
     while killed.poll() is None and len(list(made.glob("unfinished/train-*.json"))) < 20:
@@ -115,7 +117,7 @@ def test_a_run_that_was_killed_goes_on_with_the_slices_that_are_missing(store, t
     killed.send_signal(signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
     whole = {path.stem.removeprefix("train-") for path in made.glob("unfinished/train-*.json")}
-    assert 20 <= len(whole) < 200 and not store_format.is_store(made)
+    assert 20 <= len(whole) < 200 and not format.is_store(made)
     before = {name: os.stat(made / f"train/{name}.tokens").st_ino for name in whole}
     assert subprocess.run([*command, "beam", str(made)], capture_output=True).returncode == 0
     after = {name: os.stat(made / f"train/{name}.tokens").st_ino for name in whole}

@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 from absl import app, flags
 
-from pipelines import cutting, pretraining
+from pipelines import pretraining
+from pipelines.examples import example_index
 from pipelines.prepare import prepare
 from pipelines.settings import DataSettings
 from pipelines.store.store import TokenStore
@@ -34,7 +35,7 @@ _BATCHES = flags.DEFINE_integer("batches", 10, "Batches of a round.")
 def one_at_a_time(store: TokenStore, settings: DataSettings, batch_size: int) -> Callable:
     """The same batches, statistically, made by a loop over examples and positions."""
     words, (shard, *_) = store.vocabulary, store.splits["train"]
-    table = cutting.examples(store, "train", settings)
+    table = example_index.examples(store, "train", settings)
     table = table[table["shard"] == 0]
     special = {words.cls_id, words.sep_id, words.pad_id}
     normal = words.normal_ids.tolist()

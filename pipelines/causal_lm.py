@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipelines import numbered_batches, schema, windows
-from pipelines.contiguous import Walk
+from pipelines import numbered_batches, schema
 from pipelines.errors import InputError
+from pipelines.examples import lm_windows
+from pipelines.examples.lm_windows import Walk
 from pipelines.settings import DataSettings
 from pipelines.store.lm_corpus import Corpus
 
@@ -169,15 +170,15 @@ def evaluation_stream(
     return numbered_batches.stream(make, range(wanted), specs)
 
 
-def _plan(num_pairs: int, settings: DataSettings, batch_size: int) -> windows.Windows:
+def _plan(num_pairs: int, settings: DataSettings, batch_size: int) -> lm_windows.Windows:
     stride, context, block = settings.eval_stride, settings.eval_context, settings.block_size
     if stride is None:
         return _rows(num_pairs, batch_size, block)
     return _strided(num_pairs, stride, block if context is None else context, block)
 
 
-_rows = functools.lru_cache(maxsize=8)(windows.rows)
-_strided = functools.lru_cache(maxsize=8)(windows.strided)
+_rows = functools.lru_cache(maxsize=8)(lm_windows.rows)
+_strided = functools.lru_cache(maxsize=8)(lm_windows.strided)
 
 
 def _row_length(symbols: int, batch_size: int, block: int) -> int:

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from pipelines import assembly, segments
+from pipelines.examples import collate
 from pipelines.labelled_records import Example
 from pipelines.tokenizers.sentencepiece_model import Vocabulary
 
@@ -60,7 +60,7 @@ class LabelledSet:
     def rows(self, index: np.ndarray) -> dict[str, np.ndarray]:
         """The examples at these positions, as in `schema.classification_batch`, without weights."""
         count, parts = len(index), self.lengths.shape[1]
-        runs = assembly.Runs(
+        runs = collate.Runs(
             np.repeat(np.arange(count), parts),
             np.zeros(count * parts, np.int64),
             self.starts[index].ravel(),
@@ -69,7 +69,7 @@ class LabelledSet:
         # Wide enough for the separators that truncation from the right cuts off again.
         width = self.max_seq_length + parts
         store = SimpleNamespace(tokens=self.tokens)
-        made = assembly.assemble([store], runs, count, width, self.words)
+        made = collate.assemble([store], runs, count, width, self.words)
         seq = self.max_seq_length
         return {
             "token_ids": made.token_ids[:, :seq],
@@ -105,9 +105,9 @@ def tokenise(
     sizes = np.fromiter(map(len, ids), np.int64, len(ids))
     lengths = sizes[where]
     if truncation == "longest":
-        kept = segments.longest_first(lengths, max_seq_length - 1 - lengths.shape[1])
+        kept = collate.longest_first(lengths, max_seq_length - 1 - lengths.shape[1])
     else:
-        kept = segments.from_right(lengths, max_seq_length - 1)
+        kept = collate.from_right(lengths, max_seq_length - 1)
     return LabelledSet(
         examples=examples,
         tokens=np.fromiter(itertools.chain.from_iterable(ids), np.int32, sizes.sum()),

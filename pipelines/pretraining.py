@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipelines import assembly, masking, numbered_batches, order, pairing, schema, stateless
+from pipelines import numbered_batches, schema, stateless
+from pipelines.examples import collate, masking, sampler, sentence_pairs
 from pipelines.settings import DataSettings
 from pipelines.store.store import TokenStore
 
@@ -26,7 +27,7 @@ def num_examples(store: TokenStore, settings: DataSettings, split: str) -> int:
     Raises:
         InputError: there are none.
     """
-    return order.size(store, settings, split)
+    return sampler.size(store, settings, split)
 
 
 def batch_at(
@@ -149,7 +150,7 @@ def _make(
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """The rows at some positions, and bool [rows] whether their examples came before."""
     made, again = {}, np.zeros(len(index), bool)
-    for part in order.parts(store, settings, split, keys, index):
+    for part in sampler.parts(store, settings, split, keys, index):
         again[part.rows] = part.again
         for name, values in _rows(store, settings, split, seed, epoch[part.rows], part).items():
             whole = made.setdefault(name, np.empty((len(index), *values.shape[1:]), values.dtype))
@@ -163,7 +164,7 @@ def _rows(
     split: str,
     seed: int,
     epoch: np.ndarray,
-    part: order.Part,
+    part: sampler.Part,
 ) -> dict[str, np.ndarray]:
     shards, words, length = store.splits[split], store.vocabulary, settings.max_seq_length
     table, chosen = part.table, part.table[part.example]
@@ -171,14 +172,14 @@ def _rows(
     mask_keys = stateless.fold(stateless.stream_key(seed, "masking"), epoch, part.name)
     labels = None
     if settings.pair_objective == "order":
-        runs, labels = pairing.order_pairs(shards, chosen, pair_keys)
+        runs, labels = sentence_pairs.order_pairs(shards, chosen, pair_keys)
     elif settings.pair_objective == "next":
-        runs, labels = pairing.next_pairs(shards, chosen, table, pair_keys, length - 3)
+        runs, labels = sentence_pairs.next_pairs(shards, chosen, table, pair_keys, length - 3)
     elif settings.pack_documents:
-        runs = pairing.packed_runs(shards, chosen)
+        runs = sentence_pairs.packed_runs(shards, chosen)
     else:
-        runs = pairing.single_runs(chosen)
-    made = assembly.assemble(shards, runs, len(chosen), length, words)
+        runs = sentence_pairs.single_runs(chosen)
+    made = collate.assemble(shards, runs, len(chosen), length, words)
     batch = masking.mask(made.token_ids, made.lengths, mask_keys, words, settings)
     batch["segment_ids"] = made.run_ids if labels is not None else np.zeros_like(made.run_ids)
     batch["padding_mask"] = np.arange(length) < made.lengths[:, None]

@@ -16,7 +16,7 @@ class Packer:
     Args:
         vocabulary: of the ids.
         max_seq_length: width of the rows.
-        truncation: "longest" or "right", see `pipelines.segments`.
+        truncation: "longest" or "right", see `pipelines.examples.collate`.
 
     Attributes:
         tokenizer: must be tracked by what is saved.

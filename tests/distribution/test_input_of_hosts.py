@@ -5,7 +5,8 @@ import threading
 import numpy as np
 import pytest
 
-from pipelines import assembly, pretraining
+from pipelines import pretraining
+from pipelines.examples import collate
 from sparse_mixer_tf.training.distributed_input import replica_batches
 from tests.pipelines.conftest import corpus, settings, store  # noqa: F401
 
@@ -48,7 +49,7 @@ def test_replicas_of_hosts_get_the_rows_of_one_host_of_as_many_replicas(open_tas
 @pytest.fixture
 def tokens_read(monkeypatch):
     """Positions in the store that were read since `clear`."""
-    read, seen, lock = assembly._read, set(), threading.Lock()
+    read, seen, lock = collate._read, set(), threading.Lock()
 
     def recorded(shards, runs):
         with lock:
@@ -56,7 +57,7 @@ def tokens_read(monkeypatch):
                 seen.update((int(shard), token) for token in range(start, start + length))
         return read(shards, runs)
 
-    monkeypatch.setattr(assembly, "_read", recorded)
+    monkeypatch.setattr(collate, "_read", recorded)
     return seen
 
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from pipelines import causal_lm, schema
-from pipelines.contiguous import walk
 from pipelines.errors import InputError
+from pipelines.examples.lm_windows import walk
 from pipelines.settings import DataSettings
 from pipelines.store.lm_corpus import Corpus
 from pipelines.tokenizers.symbols import Symbols

@@ -3,12 +3,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pipelines import cutting, pairing, stateless
+from pipelines import stateless
+from pipelines.examples import example_index, sentence_pairs
 
 
 @pytest.fixture(scope="module")
 def table(store, settings):
-    return cutting.examples(store, "train", settings)
+    return example_index.examples(store, "train", settings)
 
 
 def keys_of(number):
@@ -17,7 +18,7 @@ def keys_of(number):
 
 def test_the_parts_of_a_pair_are_the_whole_example_cut_at_a_sentence_end(store, table):
     shards = store.splits["train"]
-    runs, labels = pairing.order_pairs(shards, table, keys_of(len(table)))
+    runs, labels = sentence_pairs.order_pairs(shards, table, keys_of(len(table)))
     start, length = runs.start.reshape(-1, 2), runs.length.reshape(-1, 2)
     assert runs.row.tolist() == np.repeat(np.arange(len(table)), 2).tolist()
     assert np.array_equal(length.sum(axis=1), table["length"])
@@ -34,7 +35,7 @@ def test_half_of_the_pairs_are_exchanged_and_every_inner_boundary_is_equally_lik
     example = table[np.argmax(table["num_boundaries"])]
     many = np.repeat(example[None], 20_000)
     shards = store.splits["train"]
-    runs, labels = pairing.order_pairs(shards, many, keys_of(len(many)))
+    runs, labels = sentence_pairs.order_pairs(shards, many, keys_of(len(many)))
     assert labels.mean() == pytest.approx(0.5, abs=0.02)
     cuts, counts = np.unique(runs.start.reshape(-1, 2).max(axis=1), return_counts=True)
     first, number = int(example["first_boundary"]), int(example["num_boundaries"])
@@ -48,7 +49,7 @@ def test_a_false_next_part_comes_from_another_document_and_fits(store, table):
     many = np.tile(table, 20)
     most = 40
     short = many[many["length"] <= most]
-    runs, labels = pairing.next_pairs(shards, short, table, keys_of(len(short)), most)
+    runs, labels = sentence_pairs.next_pairs(shards, short, table, keys_of(len(short)), most)
     start, length = runs.start.reshape(-1, 2), runs.length.reshape(-1, 2)
     document = np.searchsorted(shards[0].document_ends, start, side="right")
     true = labels == 1
@@ -61,15 +62,15 @@ def test_a_false_next_part_comes_from_another_document_and_fits(store, table):
 
 def test_a_corpus_of_one_document_has_true_next_parts_only(store, table):
     one = table[table["document"] == table["document"][0]]
-    _, labels = pairing.next_pairs(store.splits["train"], one, one, keys_of(len(one)), 61)
+    _, labels = sentence_pairs.next_pairs(store.splits["train"], one, one, keys_of(len(one)), 61)
     assert labels.tolist() == [1] * len(one)
 
 
 def test_packed_runs_end_with_documents_or_with_the_row(store, settings):
     packed = dataclasses.replace(settings, pair_objective="none", pack_documents=True)
-    table = cutting.examples(store, "train", packed)
+    table = example_index.examples(store, "train", packed)
     shards = store.splits["train"]
-    runs = pairing.packed_runs(shards, table)
+    runs = sentence_pairs.packed_runs(shards, table)
     stops = runs.start + runs.length
     last_of_row = np.append(np.diff(runs.row) > 0, True)
     assert runs.length.min() >= 1

@@ -1,6 +1,9 @@
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pipelines.assembly import Runs, assemble, lookup
+from pipelines.examples import collate
+from pipelines.examples.collate import Runs, assemble, lookup
 from pipelines.store.shards import Shard
 
 
@@ -41,3 +44,30 @@ def test_runs_of_several_shards_meet_in_one_batch(store):
 def test_lookup_reads_each_element_from_its_own_shard():
     shard, index = np.array([1, 0, 1]), np.array([0, 99, 99])
     assert lookup(shards(), "tokens", shard, index).tolist() == [105, 104, 204]
+
+
+lengths = st.lists(st.lists(st.integers(0, 30), min_size=3, max_size=3), min_size=1, max_size=6)
+
+
+def _one_token_at_a_time(row: list[int], budget: int) -> list[int]:
+    row = list(row)
+    while sum(row) > budget:
+        row[int(np.argmax(row))] -= 1
+    return row
+
+
+@given(lengths, st.integers(3, 60))
+def test_the_longest_segment_is_cut_first(rows, budget):
+    kept = collate.longest_first(np.array(rows), budget)
+    for row, found in zip(rows, kept, strict=True):
+        # Where two are equally long, which of them loses a token more is a matter of taste.
+        assert sorted(found) == sorted(_one_token_at_a_time(row, budget))
+        assert all(found <= row)
+
+
+@given(lengths, st.integers(1, 60))
+def test_the_right_end_of_the_concatenation_is_cut(rows, budget):
+    kept = collate.from_right(np.array(rows), budget)
+    for row, found in zip(rows, kept, strict=True):
+        joined = [n for n, size in enumerate(row) for n in [n] * size + [-1]][:budget]
+        assert [joined.count(n) for n in range(3)] == found.tolist()

@@ -7,8 +7,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from pipelines import cutting, order, pretraining, stateless
+from pipelines import pretraining, stateless
 from pipelines.errors import InputError
+from pipelines.examples import example_index, sampler
 from pipelines.settings import SPLITS, DataSettings
 from pipelines.store import format
 from pipelines.store.shards import GROUP
@@ -39,9 +40,9 @@ def objective(request, settings):
 def epoch(store, settings, split, number):
     """(shard, first token) and whether it came before, of each position of an epoch."""
     key = stateless.fold(stateless.stream_key(7, "order"), number)
-    found = [None] * order.size(store, settings, split)
+    found = [None] * sampler.size(store, settings, split)
     index = np.arange(len(found))
-    for part in order.parts(store, settings, split, key, index):
+    for part in sampler.parts(store, settings, split, key, index):
         chosen = part.table[part.example]
         where = zip(chosen["shard"].tolist(), chosen["token_start"].tolist(), strict=True)
         for row, place, again in zip(part.rows, where, part.again, strict=True):
@@ -50,16 +51,16 @@ def epoch(store, settings, split, number):
 
 
 def test_few_shards_are_one_permutation_of_all_examples(store, settings):
-    size = order.size(store, settings, "train")
+    size = sampler.size(store, settings, "train")
     keys, index = np.arange(6, dtype=np.uint64).repeat(2), np.arange(12) * 3
-    (part,) = order.parts(store, settings, "train", keys, index)
+    (part,) = sampler.parts(store, settings, "train", keys, index)
     assert size == len(part.table)
     assert np.array_equal(part.example, stateless.permutation(keys, index, size))
     assert np.array_equal(part.name, part.example) and not part.again.any()
 
 
 def test_any_start_of_many_shards_goes_on_as_the_whole_stream(many, objective):
-    steps = 2 * order.size(many, objective, "train") // BATCH + 3
+    steps = 2 * sampler.size(many, objective, "train") // BATCH + 3
     whole = pretraining.train_stream(many, objective, BATCH, seed=7)
     batches = list(itertools.islice(whole.as_numpy_iterator(), steps))
     for start in (1, steps // 2, steps - 2):
@@ -76,7 +77,7 @@ def test_any_start_of_many_shards_goes_on_as_the_whole_stream(many, objective):
 
 def test_epochs_of_many_shards_meet_every_example_each_in_another_order(many, objective):
     numbers = tuple(range(len(many.splits["train"])))
-    table = cutting.group_examples(many, "train", objective, numbers)
+    table = example_index.group_examples(many, "train", objective, numbers)
     everything = {(int(row["shard"]), int(row["token_start"])) for row in table}
     epochs = [epoch(many, objective, "train", number) for number in range(8)]
     assert set().union(*({place for place, _ in one} for one in epochs)) == everything
@@ -99,8 +100,8 @@ def test_an_example_that_comes_again_is_masked_anew(many, settings):
     keys = stateless.fold(stateless.stream_key(7, "order"), 0)
     repeats = 0
     for split in ("train", "validation"):
-        index, names = np.arange(order.size(many, short, split)), []
-        for part in order.parts(many, short, split, keys, index):
+        index, names = np.arange(sampler.size(many, short, split)), []
+        for part in sampler.parts(many, short, split, keys, index):
             names += part.name.tolist()
             repeats += part.again.sum()
         assert len(names) == len(set(names))
@@ -115,9 +116,9 @@ def test_held_out_examples_of_many_shards_count_once(many, settings):
     weight = np.concatenate([batch["example_weights"] for batch in batches])
     masked = np.concatenate([batch["mask_weights"] for batch in batches])
     key = stateless.stream_key(pretraining.EVALUATION_SEED, "order")
-    size = order.size(many, settings, "validation")
+    size = sampler.size(many, settings, "validation")
     again = np.zeros(len(weight), bool)
-    for part in order.parts(many, settings, "validation", key, np.arange(size)):
+    for part in sampler.parts(many, settings, "validation", key, np.arange(size)):
         again[part.rows] = part.again
     assert again.any(), "a group with fewer examples than positions"
     again[size:] = True
@@ -128,7 +129,7 @@ def test_held_out_examples_of_many_shards_count_once(many, settings):
 def test_neighbours_come_from_several_shards_and_few_of_them_are_opened(many, settings):
     key, index = stateless.stream_key(7, "order"), np.arange(64)
     found = np.concatenate(
-        [p.table[p.example]["shard"] for p in order.parts(many, settings, "train", key, index)]
+        [p.table[p.example]["shard"] for p in sampler.parts(many, settings, "train", key, index)]
     )
     assert GROUP / 2 < len(np.unique(found)) <= 2 * GROUP
 
@@ -185,7 +186,7 @@ def test_opening_and_seeking_cost_the_same_in_300_gb(stand_in):
     tracemalloc.start()
     try:
         store = TokenStore.open(stand_in)
-        size = order.size(store, settings, "train")
+        size = sampler.size(store, settings, "train")
         few = 4 + 2 * 3
         assert len(_opened) <= few, "manifest, vocabulary, and two shards to count examples in"
         group = 3 * GROUP
@@ -199,9 +200,9 @@ def test_opening_and_seeking_cost_the_same_in_300_gb(stand_in):
     finally:
         tracemalloc.stop()
         _watched.clear()
-        cutting._group_examples.cache_clear()
+        example_index._group_examples.cache_clear()
     # All shards have the same lengths here, so that the number is exact.
-    shard = cutting.cut_pairs(
+    shard = example_index.cut_pairs(
         *(np.fromfile(stand_in / f"train/00000.{array}", "<u4") for array in format.ARRAYS[1:]),
         512 - 3,
     )

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines import cutting
 from pipelines.errors import InputError
+from pipelines.examples import example_index
 
 documents = st.lists(st.lists(st.integers(1, 30), min_size=1, max_size=25), min_size=1, max_size=12)
 
@@ -38,7 +38,7 @@ def walk_one_by_one(lengths, most):
 
 @given(lengths=documents, most=st.integers(5, 60))
 def test_pairs_are_those_of_the_walk_over_each_document(lengths, most):
-    table = cutting.cut_pairs(*ends_of(lengths), most)
+    table = example_index.cut_pairs(*ends_of(lengths), most)
     fields = ("document", "first_boundary", "num_boundaries", "length")
     assert [tuple(int(row[name]) for name in fields) for row in table] == walk_one_by_one(
         lengths, most
@@ -50,7 +50,7 @@ def test_pairs_are_those_of_the_walk_over_each_document(lengths, most):
 @given(lengths=documents, most=st.integers(2, 60))
 def test_windows_cover_every_token_once_and_stay_within_a_document(lengths, most):
     _, document_ends = ends_of(lengths)
-    table = cutting.cut_windows(document_ends, most)
+    table = example_index.cut_windows(document_ends, most)
     stops = table["token_start"] + table["length"]
     assert table["token_start"][0] == 0 and stops[-1] == document_ends[-1]
     assert np.array_equal(table["token_start"][1:], stops[:-1])
@@ -61,7 +61,7 @@ def test_windows_cover_every_token_once_and_stay_within_a_document(lengths, most
 @given(lengths=documents, most=st.integers(3, 60))
 def test_packed_runs_cover_every_token_once_and_fit_with_their_separators(lengths, most):
     _, document_ends = ends_of(lengths)
-    table = cutting.cut_packed(document_ends, most)
+    table = example_index.cut_packed(document_ends, most)
     stops = table["token_start"] + table["length"]
     assert table["token_start"][0] == 0 and stops[-1] == document_ends[-1]
     assert np.array_equal(table["token_start"][1:], stops[:-1])
@@ -74,34 +74,34 @@ def test_packed_runs_cover_every_token_once_and_fit_with_their_separators(length
 
 
 def test_packing_puts_short_documents_together():
-    table = cutting.cut_packed(np.array([4, 8, 12, 30], np.uint32), 16)
+    table = example_index.cut_packed(np.array([4, 8, 12, 30], np.uint32), 16)
     assert table["length"].tolist() == [12, 15, 3]
     assert table["num_boundaries"].tolist() == [3, 0, 1]
 
 
 def test_the_table_is_kept_beside_the_store_and_read_from_there(store, settings, monkeypatch):
-    first = cutting.examples(store, "train", settings)
-    cutting.examples.cache_clear()
-    monkeypatch.setattr(cutting, "_cut", None)
-    again = cutting.examples(store, "train", settings)
+    first = example_index.examples(store, "train", settings)
+    example_index.examples.cache_clear()
+    monkeypatch.setattr(example_index, "_cut", None)
+    again = example_index.examples(store, "train", settings)
     assert np.array_equal(first, again) and len(again) > 100
     assert [path.name for path in (store.path / "examples").glob("train-pairs-64.*")]
 
 
 def test_a_store_that_cannot_be_written_to_is_cut_in_memory(store, settings, monkeypatch):
-    expected = cutting.examples(store, "train", settings)
-    monkeypatch.setattr(cutting, "_FORMAT", 0)
+    expected = example_index.examples(store, "train", settings)
+    monkeypatch.setattr(example_index, "_FORMAT", 0)
 
     def refuse(*_, **__):
         raise PermissionError
 
     monkeypatch.setattr("os.replace", refuse)
-    cutting.examples.cache_clear()
-    assert np.array_equal(cutting.examples(store, "train", settings), expected)
+    example_index.examples.cache_clear()
+    assert np.array_equal(example_index.examples(store, "train", settings), expected)
     assert not list((store.path / "examples").glob("*.0"))
 
 
 def test_a_split_without_an_example_is_refused_by_the_flags_that_decide(store, settings):
     short = dataclasses.replace(settings, max_seq_length=8)
     with pytest.raises(InputError, match="--max_seq_length=8 .*--pair_objective=none"):
-        cutting.examples(store, "validation", short)
+        example_index.examples(store, "validation", short)

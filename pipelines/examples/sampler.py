@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines import cutting, stateless
+from pipelines import stateless
+from pipelines.examples import example_index
 from pipelines.settings import DataSettings
 from pipelines.store.shards import GROUP
 from pipelines.store.store import TokenStore
@@ -50,7 +51,7 @@ def size(store: TokenStore, settings: DataSettings, split: str) -> int:
         InputError: there are none.
     """
     if len(store.splits[split]) <= GROUP:
-        return len(cutting.examples(store, split, settings))
+        return len(example_index.examples(store, split, settings))
     return int(_expected(store, split, settings).sum())
 
 
@@ -71,7 +72,7 @@ def parts(
     """
     keys = np.broadcast_to(keys, index.shape)
     if len(store.splits[split]) <= GROUP:
-        table = cutting.examples(store, split, settings)
+        table = example_index.examples(store, split, settings)
         example = stateless.permutation(keys, index, len(table))
         yield Part(np.arange(len(index)), table, example, example, np.zeros(len(index), bool))
         return
@@ -80,7 +81,7 @@ def parts(
         group = np.searchsorted(ends, index, side="right")
         for number in np.unique(group[keys == key]):
             rows = np.flatnonzero((keys == key) & (group == number))
-            table = cutting.group_examples(store, split, settings, members[number])
+            table = example_index.group_examples(store, split, settings, members[number])
             turn, at = np.divmod(index[rows] - (ends[number - 1] if number else 0), len(table))
             example = stateless.permutation(stateless.fold(key, 1 + number), at, len(table))
             name = example + (int(number) << _GROUP_BIT) + (turn << _TURN_BIT)
@@ -107,5 +108,5 @@ def _expected(store: TokenStore, split: str, settings: DataSettings) -> np.ndarr
     tokens = store.splits[split].num_tokens
     sampled = int(np.clip(_SAMPLED_TOKENS // tokens.mean(), 2, GROUP))
     numbers = np.linspace(0, len(tokens) - 1, sampled).astype(int)
-    table = cutting.group_examples(store, split, settings, tuple(numbers.tolist()))
+    table = example_index.group_examples(store, split, settings, tuple(numbers.tolist()))
     return np.maximum(1, tokens * len(table) // tokens[numbers].sum())

@@ -3,7 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pipelines import masking, stateless
+from pipelines import stateless
+from pipelines.examples import masking
 from pipelines.settings import DataSettings
 
 

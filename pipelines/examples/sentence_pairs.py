@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipelines import stateless
-from pipelines.assembly import Runs, lookup
+from pipelines.examples.collate import Runs, lookup
 from pipelines.store.shards import Shard
 
 # Draws of a partner before giving up: in a corpus where one document is half of the examples, all

@@ -1,0 +1,1 @@
+"""Token spans become padded, masked rows; pure NumPy."""

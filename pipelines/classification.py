@@ -11,19 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipelines import (
-    glue_tasks,
-    labelled_files,
-    labelled_set,
-    numbered_batches,
-    schema,
-    stateless,
-)
-from pipelines.documented_library import DocumentedLibrary
+from pipelines import numbered_batches, schema, stateless
 from pipelines.errors import InputError
-from pipelines.glue_source import GlueSource
-from pipelines.labelled_records import UNLABELLED, LabelledSource
-from pipelines.labelled_set import LabelledSet
+from pipelines.labelled import dataset, files, glue
+from pipelines.labelled.dataset import LabelledSet
+from pipelines.labelled.examples import UNLABELLED, LabelledSource
+from pipelines.labelled.glue_source import GlueSource
+from pipelines.labelled.python_docs import DocumentedLibrary
 from pipelines.settings import DataSettings
 from pipelines.tokenizers import sentencepiece_model, sentencepiece_training
 from pipelines.tokenizers.sentencepiece_model import Vocabulary
@@ -111,7 +105,7 @@ class LabelledData:
             # CB and MNLI have the same classes in another order.
             number = {UNLABELLED: UNLABELLED} | {i: ours.index(n) for i, n in enumerate(theirs)}
             examples = [example._replace(label=number[example.label]) for example in examples]
-        return labelled_set.tokenise(
+        return dataset.tokenise(
             examples,
             self.vocabulary,
             self.settings.max_seq_length,
@@ -128,14 +122,14 @@ def open_source(settings: DataSettings) -> LabelledSource:
     """
     if settings.dataset == "python_docs":
         return DocumentedLibrary(settings)
-    if labelled_files.is_file(settings.dataset):
-        return labelled_files.LabelledFiles(
+    if files.is_file(settings.dataset):
+        return files.LabelledFiles(
             settings.dataset,
             settings.text_fields,
             settings.label_field,
             settings.validation_fraction,
         )
-    if glue_tasks.is_glue(settings.dataset):
+    if glue.is_glue(settings.dataset):
         return GlueSource(settings.dataset, settings.data_dir, settings.mark_spans)
     raise InputError(
         f"--dataset={settings.dataset} cannot be classified; use python_docs, a .tsv, .csv or "
@@ -147,9 +141,9 @@ def segment_names(settings: DataSettings) -> tuple[str, ...]:
     """What the segments of an example are, in order; known without the data."""
     if settings.dataset == "python_docs":
         return ("paragraph",)
-    if labelled_files.is_file(settings.dataset):
+    if files.is_file(settings.dataset):
         return tuple(settings.text_fields.split(","))
-    return glue_tasks.find(settings.dataset).fields
+    return glue.find(settings.dataset).fields
 
 
 def open_data(

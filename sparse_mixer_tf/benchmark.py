@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 from statistics import mean
 
-from pipelines import glue_tasks
 from pipelines.errors import InputError
+from pipelines.labelled import glue
 from sparse_mixer_tf import run_results, scoring
 from sparse_mixer_tf.run_results import Group
 from sparse_mixer_tf.runs import open_run
@@ -55,12 +55,12 @@ def best_groups(workdir: Path) -> dict[str, Group]:
 def summarise(name: str, best: dict[str, Group], diagnosed: dict[str, dict]) -> dict:
     """The table as a record: a row a task, the average, and what is missing from it."""
     rows, scores, missing, remarks = [], [], [], []
-    for task_name in glue_tasks.BENCHMARKS[name]:
-        found = [t for t in (task_name, glue_tasks.SAME_TASK.get(task_name)) if t in best]
+    for task_name in glue.BENCHMARKS[name]:
+        found = [t for t in (task_name, glue.SAME_TASK.get(task_name)) if t in best]
         if not found:
             missing.append(task_name)
             continue
-        group, task = best[found[0]], glue_tasks.TASKS[found[0]]
+        group, task = best[found[0]], glue.TASKS[found[0]]
         shown = (*task.metrics, *task.original_metrics)
         rows.append(
             {
@@ -79,7 +79,7 @@ def summarise(name: str, best: dict[str, Group], diagnosed: dict[str, dict]) -> 
         parts = [split.removeprefix("validation_") for split in task.validation]
         if len(parts) > 1 and f"{parts[0]}_{task.metrics[0]}" not in group.best.metrics:
             remarks.append(f"{task.name}: not scored on all of {', '.join(task.validation)}")
-    total = len(glue_tasks.BENCHMARKS[name])
+    total = len(glue.BENCHMARKS[name])
     return {
         "benchmark": name,
         "rows": rows,
@@ -124,8 +124,8 @@ def _metrics(metrics: dict) -> str:
 def _diagnose(name: str, best: dict[str, Group]) -> dict[str, dict]:
     """Scores of the labelled diagnostic sets, by the best run of the task that they go with."""
     found = {}
-    for task_name in glue_tasks.DIAGNOSTICS[name]:
-        facts = glue_tasks.TASKS[task_name]
+    for task_name in glue.DIAGNOSTICS[name]:
+        facts = glue.TASKS[task_name]
         if facts.model not in best or not facts.validation:
             continue
         try:
@@ -139,8 +139,8 @@ def _diagnose(name: str, best: dict[str, Group]) -> dict[str, dict]:
 
 
 def _predict(name: str, best: dict[str, Group], folder: Path) -> None:
-    for task_name in (*best, *glue_tasks.DIAGNOSTICS[name]):
-        owner = glue_tasks.TASKS[task_name].model or task_name
+    for task_name in (*best, *glue.DIAGNOSTICS[name]):
+        owner = glue.TASKS[task_name].model or task_name
         if owner not in best:
             continue
         try:

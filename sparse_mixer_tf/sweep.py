@@ -14,9 +14,9 @@ from pathlib import Path
 from absl import flags
 
 import sparse_mixer_tf.flags as package_flags
-from pipelines import glue_tasks
 from pipelines.errors import InputError
-from pipelines.glue_source import GlueSource
+from pipelines.labelled import glue
+from pipelines.labelled.glue_source import GlueSource
 from sparse_mixer_tf import run_results
 from sparse_mixer_tf.settings import SettingsError
 from sparse_mixer_tf.training.workdir import SETTINGS, write_atomically
@@ -99,9 +99,9 @@ def _datasets() -> list[str]:
     if not FLAGS.benchmark:
         return [FLAGS.dataset]
     found = []
-    for name in glue_tasks.BENCHMARKS[BENCHMARKS[FLAGS.benchmark]]:
+    for name in glue.BENCHMARKS[BENCHMARKS[FLAGS.benchmark]]:
         problems = []
-        for task in (name, glue_tasks.SAME_TASK.get(name)):
+        for task in (name, glue.SAME_TASK.get(name)):
             try:
                 if task and "train" in GlueSource(task, FLAGS.data_dir).sizes:
                     found.append(task)

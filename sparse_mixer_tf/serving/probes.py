@@ -11,8 +11,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from pipelines import labelled_set
-from pipelines.labelled_records import UNLABELLED, Example
+from pipelines.labelled import dataset
+from pipelines.labelled.examples import UNLABELLED, Example
 from pipelines.tokenizers.sentencepiece_model import Pieces, Vocabulary, plain_text
 from sparse_mixer_tf.tasks.encoder import model_inputs
 from sparse_mixer_tf.tasks.filling import encode
@@ -64,7 +64,7 @@ def _masked(task, model, texts):
 def _labelled(task, model, texts):
     data = task.data_settings
     examples = [Example(tuple(t), UNLABELLED, n, (n,)) for n, t in enumerate(texts)]
-    tokenised = labelled_set.tokenise(
+    tokenised = dataset.tokenise(
         examples, plain_text(task.vocabulary), data.max_seq_length, data.truncation
     )
     rows = tokenised.rows(np.arange(len(examples)))

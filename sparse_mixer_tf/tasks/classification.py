@@ -4,7 +4,7 @@ import numpy as np
 from keras import ops
 
 from pipelines import classification as streams
-from pipelines.labelled_set import LabelledSet
+from pipelines.labelled.dataset import LabelledSet
 from pipelines.schema import ArraySpec, classification_batch
 from pipelines.settings import DataSettings
 from sparse_mixer_tf.cost import Cost

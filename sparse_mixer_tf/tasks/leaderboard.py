@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipelines.glue_tasks import GlueTask
-from pipelines.labelled_records import Example
+from pipelines.labelled.examples import Example
+from pipelines.labelled.glue import GlueTask
 from sparse_mixer_tf.metrics import Predictions
 
 _MNLI = {"test_matched": "-m", "test_mismatched": "-mm"}

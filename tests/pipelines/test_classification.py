@@ -3,9 +3,10 @@ import json
 import numpy as np
 import pytest
 
-from pipelines import classification, labelled_set, schema
+from pipelines import classification, schema
 from pipelines.errors import InputError
-from pipelines.labelled_records import Example
+from pipelines.labelled import dataset
+from pipelines.labelled.examples import Example
 from pipelines.settings import DataSettings
 
 
@@ -25,7 +26,7 @@ def examples():
 
 @pytest.fixture(scope="module")
 def data(examples, words):
-    return labelled_set.tokenise(examples, words, max_seq_length=24)
+    return dataset.tokenise(examples, words, max_seq_length=24)
 
 
 def test_a_row_is_what_one_would_write_by_hand(data, words):
@@ -42,7 +43,7 @@ def test_a_row_is_what_one_would_write_by_hand(data, words):
 
 @pytest.mark.parametrize("truncation", ["longest", "right"])
 def test_what_is_too_long_is_cut(examples, words, truncation):
-    short = labelled_set.tokenise(examples, words, 12, truncation)
+    short = dataset.tokenise(examples, words, 12, truncation)
     rows = short.rows(np.arange(len(short)))
     for example, ids, mask in zip(examples, rows["token_ids"], rows["padding_mask"], strict=True):
         first, second = words.encode_batch(list(example.texts))
@@ -115,7 +116,7 @@ def _file(tmp_path, labels, count=80):
 def test_the_first_batches_of_an_evaluation_show_whole_questions(words):
     questions = [7, 3, 7, 3, 9, 7, 9]
     examples = [Example((f"a {n}",), 0, q, (n,)) for n, q in enumerate(questions)]
-    data = labelled_set.tokenise(examples, words, 16)
+    data = dataset.tokenise(examples, words, 16)
     batches = [b["example_index"].numpy() for b in classification.evaluation_stream(data, 3)]
     assert np.concatenate(batches)[:7].tolist() == [0, 2, 5, 1, 3, 4, 6]
 
@@ -159,7 +160,7 @@ def test_a_vocabulary_is_trained_where_none_is_given(tmp_path):
 
 
 def test_paragraphs_are_labelled_with_their_library(monkeypatch):
-    from pipelines import documented_library
+    from pipelines.labelled import python_docs
     from pipelines.sources.records import Document
 
     class Source:
@@ -172,8 +173,8 @@ def test_paragraphs_are_labelled_with_their_library(monkeypatch):
             yield "train", Document("One line.\nTwo lines.", "numpy")
             yield "validation", Document("Held out.", "keras")
 
-    monkeypatch.setattr(documented_library, "Source", Source)
-    source = documented_library.DocumentedLibrary(DataSettings())
+    monkeypatch.setattr(python_docs, "Source", Source)
+    source = python_docs.DocumentedLibrary(DataSettings())
     assert [(e.texts, source.labels[e.label]) for e in source.read("train")] == [
         (("One line.",), "numpy"),
         (("Two lines.",), "numpy"),

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines import labelled_set
-from pipelines.labelled_records import UNLABELLED, Example
+from pipelines.labelled import dataset
+from pipelines.labelled.examples import UNLABELLED, Example
 from pipelines.tokenizers import sentencepiece_model
 from pipelines.tokenizers.sentencepiece_model import plain_text
 from sparse_mixer_tf.serving.packing import Packer
@@ -38,7 +38,7 @@ def test_rows_are_those_that_training_packs(words, segments, truncation):
         Example(texts, UNLABELLED, n, (n,)) for n, texts in enumerate(zip(*columns, strict=True))
     ]
     width = 20 + 20 * segments
-    made = labelled_set.tokenise(examples, words, width, truncation)
+    made = dataset.tokenise(examples, words, width, truncation)
     assert 5 < made.num_truncated < 60
     expected = made.rows(np.arange(60))
     rows = Packer(words, width, truncation).pack([tf.constant(column) for column in columns])

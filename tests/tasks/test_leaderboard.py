@@ -2,13 +2,13 @@ import json
 
 import numpy as np
 
-from pipelines import glue_tasks
-from pipelines.labelled_records import Example
+from pipelines.labelled import glue
+from pipelines.labelled.examples import Example
 from sparse_mixer_tf.tasks import leaderboard
 
 
 def _content(name, labels, examples, outputs):
-    return leaderboard.content(glue_tasks.find(name), labels, examples, np.array(outputs, float))
+    return leaderboard.content(glue.find(name), labels, examples, np.array(outputs, float))
 
 
 def _plain(*numbers):
@@ -67,7 +67,7 @@ def test_multirc_nests_answers_in_questions_in_paragraphs():
 
 def test_files_have_the_names_that_the_leaderboards_expect():
     names = [
-        leaderboard.file_name(glue_tasks.find(task), split)
+        leaderboard.file_name(glue.find(task), split)
         for task, split in (
             ("glue/mnli", "test_matched"),
             ("glue/mnli", "test_mismatched"),

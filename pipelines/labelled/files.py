@@ -12,7 +12,7 @@ from pathlib import Path
 from absl import logging
 
 from pipelines.errors import InputError
-from pipelines.labelled_records import UNLABELLED, Example
+from pipelines.labelled.examples import UNLABELLED, Example
 from pipelines.sources.source import content_hash, hash_fraction
 
 SUFFIXES = (".tsv", ".csv", ".jsonl")

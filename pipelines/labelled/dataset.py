@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from pipelines.examples import collate
-from pipelines.labelled_records import Example
+from pipelines.labelled.examples import Example
 from pipelines.tokenizers.sentencepiece_model import Vocabulary
 
 

@@ -4,7 +4,7 @@ import json
 import pytest
 
 from pipelines.errors import InputError
-from pipelines.labelled_files import LabelledFiles, is_file
+from pipelines.labelled.files import LabelledFiles, is_file
 
 
 def _rows(count=60):

@@ -1,6 +1,6 @@
 """Which library does this paragraph document? The embedded corpus as a classification task."""
 
-from pipelines.labelled_records import Example
+from pipelines.labelled.examples import Example
 from pipelines.settings import DataSettings
 from pipelines.sources.source import Source
 

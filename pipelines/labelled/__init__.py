@@ -1,0 +1,1 @@
+"""Labelled examples of GLUE, SuperGLUE and files of a user's own."""

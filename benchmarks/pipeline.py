@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from absl import app, flags
 
-from pipelines import pretraining
+from pipelines.datasets import pretraining
 from pipelines.examples import example_index
 from pipelines.prepare import prepare
 from pipelines.settings import DataSettings

@@ -1,6 +1,6 @@
 """What is to be known of a served model, as plain data: for programs that ask it, and its card."""
 
-from pipelines.classification import segment_names
+from pipelines.datasets.classification import segment_names
 from sparse_mixer_tf.serving.classifier import segment_inputs
 from sparse_mixer_tf.serving.served_model import ServedModel
 

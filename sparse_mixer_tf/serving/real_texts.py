@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipelines import classification, prepare, pretraining
+from pipelines import prepare
+from pipelines.datasets import classification, pretraining
 from pipelines.errors import InputError
 from pipelines.store import lm_corpus
 from pipelines.tokenizers.sentencepiece_model import Vocabulary

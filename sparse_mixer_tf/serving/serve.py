@@ -4,7 +4,7 @@ from pathlib import Path
 
 import keras
 
-from pipelines.classification import segment_names
+from pipelines.datasets.classification import segment_names
 from sparse_mixer_tf.serving.classifier import classifier
 from sparse_mixer_tf.serving.masked_words import masked_words
 from sparse_mixer_tf.serving.served_model import ServedModel

@@ -3,7 +3,7 @@
 import numpy as np
 from keras import ops
 
-from pipelines import classification as streams
+from pipelines.datasets import classification as streams
 from pipelines.labelled.dataset import LabelledSet
 from pipelines.schema import ArraySpec, classification_batch
 from pipelines.settings import DataSettings

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from keras import ops
 
-from pipelines import causal_lm as streams
+from pipelines.datasets import causal_lm as streams
 from pipelines.errors import InputError
 from pipelines.ngram import ngram_bits_per_symbol
 from pipelines.schema import ArraySpec, causal_batch

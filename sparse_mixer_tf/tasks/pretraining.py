@@ -3,7 +3,7 @@
 import numpy as np
 from keras import ops
 
-from pipelines import pretraining as streams
+from pipelines.datasets import pretraining as streams
 from pipelines.errors import InputError
 from pipelines.prepare import open_or_prepare
 from pipelines.schema import ArraySpec, pretraining_batch

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from pipelines import pretraining
+from pipelines.datasets import pretraining
 from pipelines.examples import collate
 from sparse_mixer_tf.training.distributed_input import replica_batches
 from tests.pipelines.conftest import corpus, settings, store  # noqa: F401

@@ -2,7 +2,8 @@ import dataclasses
 
 import pytest
 
-from pipelines import pretraining, schema
+from pipelines import schema
+from pipelines.datasets import pretraining
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from pipelines import pretraining, stateless
+from pipelines import stateless
+from pipelines.datasets import pretraining
 from pipelines.errors import InputError
 from pipelines.examples import example_index, sampler
 from pipelines.settings import SPLITS, DataSettings

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines import pretraining
+from pipelines.datasets import pretraining
 from pipelines.errors import InputError
 from pipelines.settings import DataSettings
 from pipelines.store import format, shards

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipelines import numbered_batches, schema, stateless
+from pipelines import schema, stateless
+from pipelines.datasets import indexed_dataset
 from pipelines.examples import collate, masking, sampler, sentence_pairs
 from pipelines.settings import DataSettings
 from pipelines.store.store import TokenStore
@@ -107,13 +108,13 @@ def train_stream(
         InputError: no example fits the sequence length, or hosts do not divide the batch.
     """
     num_examples(store, settings, "train")
-    rows = numbered_batches.host_rows(batch_size, host_index, num_hosts)
+    rows = indexed_dataset.host_rows(batch_size, host_index, num_hosts)
 
     def make(step: int) -> dict[str, np.ndarray]:
         return batch_at(store, settings, seed, step, batch_size, rows)
 
     specs = schema.pretraining_batch(settings, len(rows))
-    return numbered_batches.stream(make, range(start_step, 2**62), specs)
+    return indexed_dataset.stream(make, range(start_step, 2**62), specs)
 
 
 def evaluation_stream(
@@ -129,14 +130,14 @@ def evaluation_stream(
     Args and raises as in `train_stream`.
     """
     available = -(-num_examples(store, settings, "validation") // batch_size)
-    rows = numbered_batches.host_rows(batch_size, host_index, num_hosts)
+    rows = indexed_dataset.host_rows(batch_size, host_index, num_hosts)
 
     def make(number: int) -> dict[str, np.ndarray]:
         return evaluation_batch_at(store, settings, number, batch_size, rows)
 
     wanted = available if num_batches is None else min(num_batches, available)
     specs = schema.pretraining_batch(settings, len(rows))
-    return numbered_batches.stream(make, range(wanted), specs)
+    return indexed_dataset.stream(make, range(wanted), specs)
 
 
 def _make(

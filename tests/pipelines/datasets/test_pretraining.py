@@ -4,7 +4,7 @@ import itertools
 import numpy as np
 import pytest
 
-from pipelines import pretraining
+from pipelines.datasets import pretraining
 from pipelines.errors import InputError
 
 BATCH, STEPS = 16, 1000

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipelines import numbered_batches, schema, stateless
+from pipelines import schema, stateless
+from pipelines.datasets import indexed_dataset
 from pipelines.errors import InputError
 from pipelines.labelled import dataset, files, glue
 from pipelines.labelled.dataset import LabelledSet
@@ -205,8 +206,8 @@ def train_stream(
     num_hosts: int = 1,
 ) -> "tf.data.Dataset":
     """The endless stream of training batches from a step on; see `pretraining.train_stream`."""
-    rows = numbered_batches.host_rows(batch_size, host_index, num_hosts)
-    return numbered_batches.stream(
+    rows = indexed_dataset.host_rows(batch_size, host_index, num_hosts)
+    return indexed_dataset.stream(
         lambda step: batch_at(data, seed, step, rows, batch_size),
         range(start_step, 2**62),
         _specs(data, len(rows)),
@@ -217,8 +218,8 @@ def evaluation_stream(
     data: LabelledSet, batch_size: int, host_index: int = 0, num_hosts: int = 1
 ) -> "tf.data.Dataset":
     """Every example of a split once."""
-    rows = numbered_batches.host_rows(batch_size, host_index, num_hosts)
-    return numbered_batches.stream(
+    rows = indexed_dataset.host_rows(batch_size, host_index, num_hosts)
+    return indexed_dataset.stream(
         lambda number: evaluation_batch_at(data, number, rows, batch_size),
         range(-(-len(data) // batch_size)),
         _specs(data, len(rows)),

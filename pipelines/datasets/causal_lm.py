@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipelines import numbered_batches, schema
+from pipelines import schema
+from pipelines.datasets import indexed_dataset
 from pipelines.errors import InputError
 from pipelines.examples import lm_windows
 from pipelines.examples.lm_windows import Walk
@@ -119,13 +120,13 @@ def train_stream(
         InputError: the text is too short for so many rows, or hosts do not divide the batch.
     """
     _row_length(len(corpus.splits["train"]), batch_size, settings.block_size)
-    rows = numbered_batches.host_rows(batch_size, host_index, num_hosts)
+    rows = indexed_dataset.host_rows(batch_size, host_index, num_hosts)
 
     def make(step: int) -> dict[str, np.ndarray]:
         return batch_at(corpus, settings, seed, step, batch_size, rows)
 
     specs = schema.causal_batch(settings, len(rows))
-    return numbered_batches.stream(make, range(start_step, 2**62), specs)
+    return indexed_dataset.stream(make, range(start_step, 2**62), specs)
 
 
 def evaluation_stream(
@@ -157,7 +158,7 @@ def evaluation_stream(
         InputError: the hosts do not divide the batch.
     """
     available = num_evaluation_batches(corpus, settings, split, batch_size)
-    rows = numbered_batches.host_rows(batch_size, host_index, num_hosts)
+    rows = indexed_dataset.host_rows(batch_size, host_index, num_hosts)
     wanted = available if num_batches is None else min(num_batches, available)
     if settings.eval_stride:
         num_blocks = _plan(len(corpus.splits[split]) - 1, settings, batch_size).num_blocks
@@ -167,7 +168,7 @@ def evaluation_stream(
         return evaluation_batch_at(corpus, settings, split, number, batch_size, rows)
 
     specs = schema.causal_batch(settings, len(rows), evaluation=True)
-    return numbered_batches.stream(make, range(wanted), specs)
+    return indexed_dataset.stream(make, range(wanted), specs)
 
 
 def _plan(num_pairs: int, settings: DataSettings, batch_size: int) -> lm_windows.Windows:

@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from pipelines import classification, schema
+from pipelines import schema
+from pipelines.datasets import classification
 from pipelines.errors import InputError
 from pipelines.labelled import dataset
 from pipelines.labelled.examples import Example

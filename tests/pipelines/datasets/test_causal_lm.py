@@ -4,7 +4,8 @@ import itertools
 import numpy as np
 import pytest
 
-from pipelines import causal_lm, schema
+from pipelines import schema
+from pipelines.datasets import causal_lm
 from pipelines.errors import InputError
 from pipelines.examples.lm_windows import walk
 from pipelines.settings import DataSettings

@@ -1,0 +1,1 @@
+"""The tf.data.Dataset of each training objective."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
-from pipelines import files
+from pipelines import filesystem
 from pipelines import flags as data_flags
 from pipelines.errors import InputError
 from pipelines.progress import Progress
@@ -43,7 +43,9 @@ def open_or_prepare(settings: DataSettings, cache_dir: str | None = None) -> Tok
     """
     words, cache = _given_vocabulary(settings), _cache(settings, cache_dir)
     if _is_store(settings.dataset):
-        return _announce(TokenStore.open(files.place(settings.dataset), words, cache), "is ready")
+        return _announce(
+            TokenStore.open(filesystem.place(settings.dataset), words, cache), "is ready"
+        )
     source = sources.Source(settings)
     path = cache / store_identity.store_name(
         settings, store_identity.made_from(settings, source, words)
@@ -59,7 +61,7 @@ def open_prepared(settings: DataSettings, cache_dir: str | None = None) -> Token
     """
     words, cache = _given_vocabulary(settings), _cache(settings, cache_dir)
     if _is_store(settings.dataset):
-        return TokenStore.open(files.place(settings.dataset), words, cache)
+        return TokenStore.open(filesystem.place(settings.dataset), words, cache)
     identity = store_identity.made_from(settings, sources.Source(settings), words)
     path = cache / store_identity.store_name(settings, identity)
     return TokenStore.open(path, words) if path.is_dir() else None
@@ -71,7 +73,7 @@ def prepare(settings: DataSettings, output: str | Path) -> TokenStore:
     Raises:
         InputError: the data or the settings are wrong, or output holds something else.
     """
-    if files.is_remote(output):
+    if filesystem.is_remote(output):
         raise InputError(
             f"--output={output} is not on this machine: --runner=beam writes there, the local "
             "runner to a folder here, which may be copied as it is"
@@ -97,7 +99,7 @@ def prepare_on_beam(
     """
     options = beam.options(pipeline_options)
     source = sources.Source(settings, beam_options=pipeline_options)
-    words, path = _given_vocabulary(settings), files.place(output)
+    words, path = _given_vocabulary(settings), filesystem.place(output)
     identity = store_identity.made_from(settings, source, words)
     if format.is_store(path):
         store_identity.refuse_other_store(path, identity)
@@ -165,7 +167,7 @@ def _description(settings: DataSettings, source: sources.Source, identity: dict)
 
 def _cache(settings: DataSettings, cache_dir: str | None) -> Path:
     cache = cache_dir or settings.cache_dir or "~/.cache/sparse_mixer_tf"
-    if files.is_remote(cache):
+    if filesystem.is_remote(cache):
         raise InputError(
             f"--cache_dir={cache} is not on this machine; a store that lies there is read by its "
             "own name, as --dataset=gs://bucket/tokens"
@@ -174,7 +176,7 @@ def _cache(settings: DataSettings, cache_dir: str | None) -> Path:
 
 
 def _is_store(dataset: str) -> bool:
-    return text_files.is_path(dataset) and format.is_store(files.place(dataset))
+    return text_files.is_path(dataset) and format.is_store(filesystem.place(dataset))
 
 
 def _given_vocabulary(settings: DataSettings) -> Vocabulary | None:
@@ -198,7 +200,7 @@ def _refuse_other_folder(path: str | Path) -> None:
             f"--output={path} is the beginning of a token store; --runner=beam goes on with it, "
             "or remove it"
         )
-    if files.names(path) or (files.exists(path) and not files.is_folder(path)):
+    if filesystem.names(path) or (filesystem.exists(path) and not filesystem.is_folder(path)):
         format.read_manifest(path)
 
 
@@ -212,7 +214,7 @@ def _announce(store: TokenStore, state: str) -> TokenStore:
         _say("skipped bad records: " + ", ".join(f"{n} {reason}" for reason, n in bad.items()))
     if dropped := store.manifest["duplicates_dropped"]:
         _say(f"dropped {dropped} training documents that are copies of validation documents")
-    if files.is_remote(store.path):
+    if filesystem.is_remote(store.path):
         _say("its shards are copied here and checked when their examples come")
     elif not store.checksums_verified:
         _say("the store is large: sizes are checked, checksums are not")

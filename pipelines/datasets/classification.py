@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipelines import schema, stateless
+from pipelines import random_streams, schema
 from pipelines.datasets import indexed_dataset
 from pipelines.errors import InputError
 from pipelines.labelled import dataset, files, glue
@@ -181,8 +181,8 @@ def batch_at(data: LabelledSet, seed: int, step: int, rows: range, batch_size: i
     size = len(data)
     position = step * batch_size + np.asarray(rows)
     epoch, index = position // size, position % size
-    order = stateless.fold(stateless.stream_key(seed, "order"), epoch)
-    example = stateless.permutation(order, index, size)
+    order = random_streams.fold(random_streams.stream_key(seed, "order"), epoch)
+    example = random_streams.permutation(order, index, size)
     return data.rows(example) | {"example_weights": np.ones(len(rows), np.float32)}
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipelines import schema, stateless
+from pipelines import random_streams, schema
 from pipelines.datasets import indexed_dataset
 from pipelines.examples import collate, masking, sampler, sentence_pairs
 from pipelines.settings import DataSettings
@@ -55,7 +55,7 @@ def batch_at(
     size = num_examples(store, settings, "train")
     position = step * batch_size + np.asarray(rows or range(batch_size))
     epoch, index = position // size, position % size
-    keys = stateless.fold(stateless.stream_key(seed, "order"), epoch)
+    keys = random_streams.fold(random_streams.stream_key(seed, "order"), epoch)
     batch, _ = _make(store, settings, "train", seed, epoch, keys, index)
     return batch | {"example_weights": np.ones(len(position), np.float32)}
 
@@ -75,7 +75,7 @@ def evaluation_batch_at(
     size = num_examples(store, settings, "validation")
     position = number * batch_size + np.asarray(rows or range(batch_size))
     real = position < size
-    key, index = stateless.stream_key(EVALUATION_SEED, "order"), np.minimum(position, size - 1)
+    key, index = random_streams.stream_key(EVALUATION_SEED, "order"), np.minimum(position, size - 1)
     batch, again = _make(store, settings, "validation", EVALUATION_SEED, 0 * position, key, index)
     real &= ~again
     batch["mask_weights"] *= real[:, None]
@@ -169,8 +169,8 @@ def _rows(
 ) -> dict[str, np.ndarray]:
     shards, words, length = store.splits[split], store.vocabulary, settings.max_seq_length
     table, chosen = part.table, part.table[part.example]
-    pair_keys = stateless.fold(stateless.stream_key(seed, "pairing"), epoch, part.name)
-    mask_keys = stateless.fold(stateless.stream_key(seed, "masking"), epoch, part.name)
+    pair_keys = random_streams.fold(random_streams.stream_key(seed, "pairing"), epoch, part.name)
+    mask_keys = random_streams.fold(random_streams.stream_key(seed, "masking"), epoch, part.name)
     labels = None
     if settings.pair_objective == "order":
         runs, labels = sentence_pairs.order_pairs(shards, chosen, pair_keys)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines import files
+from pipelines import filesystem
 from pipelines.errors import InputError
 from pipelines.settings import DataSettings
 from pipelines.store.shards import Shard
@@ -44,7 +44,7 @@ def examples(store: TokenStore, split: str, settings: DataSettings) -> np.ndarra
         InputError: no document is long enough for an example.
     """
     numbers = range(len(store.splits[split]))
-    if files.is_remote(store.path):
+    if filesystem.is_remote(store.path):
         return _refuse_empty(_cut_all(store, split, settings, numbers), split, settings)
     path = store.path / "examples" / f"{split}-{_name(settings)}.{_FORMAT}"
     if not path.exists():

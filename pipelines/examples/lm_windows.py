@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines import stateless
+from pipelines import random_streams
 
 
 def walk(length: int, block: int, offsets: Iterable[int]) -> Iterator[tuple[int, bool]]:
@@ -41,7 +41,7 @@ class Walk:
     def __init__(self, length: int, block: int, seed: int):
         """Args: as in `walk`; seed: names the offsets."""
         self._length, self._block = length, block
-        self._key = stateless.stream_key(seed, "offset")
+        self._key = random_streams.stream_key(seed, "offset")
         # The least number of steps of a pass: that of the largest offset.
         self._least_steps = max(1, (length - block) // block)
         self._passes = self._make_passes(16)
@@ -61,8 +61,8 @@ class Walk:
     def _make_passes(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Offsets of the first passes [number] and the steps they begin at [number + 1]."""
         room = self._length - self._block
-        keys = stateless.fold(self._key, np.arange(number))
-        offsets = stateless.below(keys, min(self._block, room))
+        keys = random_streams.fold(self._key, np.arange(number))
+        offsets = random_streams.below(keys, min(self._block, room))
         offsets[0] = 0
         steps = -(-(room - offsets) // self._block)
         return offsets, np.concatenate([[0], np.cumsum(steps)])

@@ -6,7 +6,7 @@ References:
 
 import numpy as np
 
-from pipelines import stateless
+from pipelines import random_streams
 from pipelines.settings import DataSettings
 from pipelines.tokenizers.sentencepiece_model import Vocabulary
 
@@ -50,7 +50,7 @@ def mask(
     slots = settings.num_predictions
     columns = np.arange(token_ids.shape[1])
     eligible = (columns < lengths[:, None]) & ~words.is_special[token_ids]
-    positions = _choose(eligible, stateless.fold(keys, 0), slots)
+    positions = _choose(eligible, random_streams.fold(keys, 0), slots)
     count = np.minimum(num_to_predict(lengths, settings), eligible.sum(axis=1))
     used = np.arange(slots) < count[:, None]
     # Unused slots sort behind every position.
@@ -58,7 +58,7 @@ def mask(
     positions = np.where(used, positions, 0)
     rows = np.arange(len(token_ids))[:, None]
     original = token_ids[rows, positions]
-    shown = _shown(original, positions, stateless.fold(keys, 1), words, settings)
+    shown = _shown(original, positions, random_streams.fold(keys, 1), words, settings)
     masked = token_ids.copy()
     masked[np.broadcast_to(rows, used.shape)[used], positions[used]] = shown[used]
     return {
@@ -72,7 +72,7 @@ def mask(
 def _choose(eligible: np.ndarray, keys: np.ndarray, slots: int) -> np.ndarray:
     """Eligible positions of each row in random order, int64 [batch, slots]; the others last."""
     columns = np.arange(eligible.shape[1], dtype=np.uint64)
-    random = stateless.fold(keys[:, None], columns) & ~_POSITION_MASK | columns
+    random = random_streams.fold(keys[:, None], columns) & ~_POSITION_MASK | columns
     order = np.sort(np.where(eligible, random, _NEVER), axis=1)[:, :slots]
     return (order & _POSITION_MASK).astype(np.int64)
 
@@ -84,9 +84,11 @@ def _shown(
     words: Vocabulary,
     settings: DataSettings,
 ) -> np.ndarray:
-    draws = stateless.fold(keys[:, None], positions)
-    kind = stateless.uniform(draws)
-    random = words.normal_ids[stateless.below(stateless.fold(draws, 0), len(words.normal_ids))]
+    draws = random_streams.fold(keys[:, None], positions)
+    kind = random_streams.uniform(draws)
+    random = words.normal_ids[
+        random_streams.below(random_streams.fold(draws, 0), len(words.normal_ids))
+    ]
     mask_share = settings.mask_token_proportion
     random_share = mask_share + settings.random_token_proportion
     shown = np.where(kind < random_share, random, original)

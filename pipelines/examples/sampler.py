@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines import stateless
+from pipelines import random_streams
 from pipelines.examples import example_index
 from pipelines.settings import DataSettings
 from pipelines.store.shards import GROUP
@@ -73,7 +73,7 @@ def parts(
     keys = np.broadcast_to(keys, index.shape)
     if len(store.splits[split]) <= GROUP:
         table = example_index.examples(store, split, settings)
-        example = stateless.permutation(keys, index, len(table))
+        example = random_streams.permutation(keys, index, len(table))
         yield Part(np.arange(len(index)), table, example, example, np.zeros(len(index), bool))
         return
     for key in np.unique(keys):
@@ -83,7 +83,9 @@ def parts(
             rows = np.flatnonzero((keys == key) & (group == number))
             table = example_index.group_examples(store, split, settings, members[number])
             turn, at = np.divmod(index[rows] - (ends[number - 1] if number else 0), len(table))
-            example = stateless.permutation(stateless.fold(key, 1 + number), at, len(table))
+            example = random_streams.permutation(
+                random_streams.fold(key, 1 + number), at, len(table)
+            )
             name = example + (int(number) << _GROUP_BIT) + (turn << _TURN_BIT)
             yield Part(rows, table, example, name, turn > 0)
 
@@ -94,8 +96,8 @@ def _groups(
 ) -> tuple[list[tuple[int, ...]], np.ndarray]:
     """The shards of each group of an epoch, and int64 [groups] where its positions end."""
     expected = _expected(store, split, settings)
-    shards = stateless.permutation(
-        stateless.fold(np.array([key], np.uint64), 0), np.arange(len(expected)), len(expected)
+    shards = random_streams.permutation(
+        random_streams.fold(np.array([key], np.uint64), 0), np.arange(len(expected)), len(expected)
     )
     groups = np.array_split(shards, -(-len(shards) // GROUP))
     ends = np.cumsum([expected[group].sum() for group in groups])

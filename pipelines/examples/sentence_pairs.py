@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines import stateless
+from pipelines import random_streams
 from pipelines.examples.collate import Runs, lookup
 from pipelines.store.shards import Shard
 
@@ -26,7 +26,7 @@ class Halves(NamedTuple):
 def halve(shards: Sequence[Shard], examples: np.ndarray, keys: np.ndarray) -> Halves:
     """Cuts each example at one of its inner sentence boundaries, all equally likely."""
     choices = examples["num_boundaries"].astype(np.int64) - 1
-    pivot = examples["first_boundary"] + stateless.below(keys, choices)
+    pivot = examples["first_boundary"] + random_streams.below(keys, choices)
     shard, start = examples["shard"].astype(np.int64), examples["token_start"].astype(np.int64)
     cut = lookup(shards, "sentence_ends", shard, pivot)
     return Halves(shard, start, cut - start, start + examples["length"] - cut)
@@ -45,8 +45,8 @@ def order_pairs(
     Returns:
         Two runs a row, and int32 [batch] labels: 1 if the parts are in order, else 0.
     """
-    halves = halve(shards, examples, stateless.fold(keys, 0))
-    in_order = stateless.below(stateless.fold(keys, 1), 2).astype(bool)
+    halves = halve(shards, examples, random_streams.fold(keys, 0))
+    in_order = random_streams.below(random_streams.fold(keys, 1), 2).astype(bool)
     second = halves.start + halves.first_length
     runs = _two_runs(
         (halves.shard, halves.shard),
@@ -79,10 +79,10 @@ def next_pairs(
     Returns:
         Two runs a row, and int32 [batch] labels: 1 if the second part is the true one, else 0.
     """
-    halves = halve(shards, examples, stateless.fold(keys, 0))
-    is_next = stateless.below(stateless.fold(keys, 1), 2).astype(bool)
-    partners, found = _partners(examples, all_examples, stateless.fold(keys, 2))
-    others = halve(shards, partners, stateless.fold(keys, 3))
+    halves = halve(shards, examples, random_streams.fold(keys, 0))
+    is_next = random_streams.below(random_streams.fold(keys, 1), 2).astype(bool)
+    partners, found = _partners(examples, all_examples, random_streams.fold(keys, 2))
+    others = halve(shards, partners, random_streams.fold(keys, 3))
     is_next |= ~found
     room = most - halves.first_length
     runs = _two_runs(
@@ -145,8 +145,8 @@ def _partners(
     """An example of another document for each row, and bool [batch] whether there was one."""
     partners, missing = examples.copy(), np.arange(len(examples))
     for draw in range(_PARTNER_DRAWS):
-        keys_of = stateless.fold(keys[missing], draw)
-        drawn = all_examples[stateless.below(keys_of, len(all_examples))]
+        keys_of = random_streams.fold(keys[missing], draw)
+        drawn = all_examples[random_streams.below(keys_of, len(all_examples))]
         same = (drawn["document"] == examples["document"][missing]) & (
             drawn["shard"] == examples["shard"][missing]
         )

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePath
 
-from pipelines import files
+from pipelines import filesystem
 from pipelines.errors import InputError
 from pipelines.progress import Progress
 from pipelines.settings import DataSettings
@@ -96,7 +96,7 @@ def _boundary(text: bytes, position: int, tokenizer: str) -> int:
 
 def _state(paths) -> str:
     """Paths, sizes and times of change."""
-    return "; ".join(text_files.describe(path, files.state(path)) for path in paths)
+    return "; ".join(text_files.describe(path, filesystem.state(path)) for path in paths)
 
 
 def _published(name: str, path: Path) -> dict[str, bytes]:
@@ -131,7 +131,7 @@ def _cut_files(paths: list[str | Path], tokenizer: str) -> dict[str, bytes]:
 def _read(path: str | Path) -> bytes:
     decompress = _OPEN.get(PurePath(path).suffix)
     try:
-        with files.open_binary(path) as file:
+        with filesystem.open_binary(path) as file:
             return decompress(file).read() if decompress else file.read()
     except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         raise InputError(f"--dataset: {path} cannot be read ({error}); is it complete?") from None

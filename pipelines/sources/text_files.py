@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
-from pipelines import files
+from pipelines import filesystem
 from pipelines.errors import InputError
 from pipelines.sources import work_units
 from pipelines.sources.records import BadRecords, Document
@@ -27,7 +27,7 @@ def is_path(dataset: str) -> bool:
     stem = dataset.removesuffix(Path(dataset).suffix) if _compressed(dataset) else dataset
     return (
         dataset.startswith(("/", "./", "../", "~"))
-        or files.is_remote(dataset)
+        or filesystem.is_remote(dataset)
         or glob.has_magic(dataset)
         or stem.endswith(_SUFFIXES)
         or Path(dataset).exists()
@@ -40,16 +40,16 @@ def find(dataset: str) -> list[str | Path]:
     Raises:
         InputError: there are none, one is empty, or the path is a folder.
     """
-    pattern = files.place(dataset)
-    if files.is_folder(pattern):
+    pattern = filesystem.place(dataset)
+    if filesystem.is_folder(pattern):
         raise InputError(f"--dataset={dataset} is a folder; name its files, as {dataset}/*.txt")
-    is_pattern = glob.has_magic(str(pattern)) and not files.exists(pattern)
-    paths = files.find(pattern) if is_pattern else [pattern]
+    is_pattern = glob.has_magic(str(pattern)) and not filesystem.exists(pattern)
+    paths = filesystem.find(pattern) if is_pattern else [pattern]
     if not paths:
         raise InputError(f"--dataset={dataset} matches no file; check the pattern")
     for path in paths:
         try:
-            size = files.state(path).size
+            size = filesystem.state(path).size
         except FileNotFoundError:
             raise InputError(
                 f"--dataset={dataset}: there is no file {path}; check the path"
@@ -76,7 +76,7 @@ class TextFiles:
     def __init__(self, dataset: str, slice_bytes: int = work_units.SLICE_BYTES):
         """Args: dataset: as in `find`; slice_bytes: as in `slices.group`."""
         self._paths = find(dataset)
-        states = [files.state(path) for path in self._paths]
+        states = [filesystem.state(path) for path in self._paths]
         self._sizes = [state.size for state in states]
         self._slices = work_units.group(self._sizes, slice_bytes)
         self.description = _describe_all(self._paths, states)
@@ -102,7 +102,7 @@ class TextFiles:
             plain_name = name.stem if compressed else name.name
             read = _json_lines if plain_name.endswith(".jsonl") else _text
             try:
-                with files.open_binary(path) as file:
+                with filesystem.open_binary(path) as file:
                     stream = _OPEN[name.suffix](file) if compressed else file
                     for document in read(stream, path, bad):
                         self.fraction_read = (before + file.tell()) / sum(self._sizes)
@@ -113,13 +113,13 @@ class TextFiles:
                 ) from None
 
 
-def describe(path: str | Path, state: files.State) -> str:
+def describe(path: str | Path, state: filesystem.State) -> str:
     """A file and its version, as far as size and time of change tell one."""
-    where = path if files.is_remote(path) else path.resolve()
+    where = path if filesystem.is_remote(path) else path.resolve()
     return f"{where} ({state.size} bytes, changed {state.changed})"
 
 
-def _describe_all(paths: list[str | Path], states: list[files.State]) -> str:
+def _describe_all(paths: list[str | Path], states: list[filesystem.State]) -> str:
     each = [describe(path, state) for path, state in zip(paths, states, strict=True)]
     if len(each) <= _NAMED_FILES:
         return "; ".join(each)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from pipelines import files
+from pipelines import filesystem
 from pipelines.errors import InputError
 from pipelines.settings import SPLITS, DataSettings
 from pipelines.sources import source as sources
@@ -52,19 +52,19 @@ class Unfinished:
 
     def start(self, made_from: dict, words: Vocabulary) -> None:
         """Makes the folder, or finds it as an earlier start has left it."""
-        files.make_folder(self._path())
+        filesystem.make_folder(self._path())
         plan = json.dumps(self._plan(made_from), indent=2)
-        files.write_whole(self._path(_PLAN), plan.encode())
+        filesystem.write_whole(self._path(_PLAN), plan.encode())
         writer.start_folder(self.folder, words)
 
     def vocabulary(self) -> Vocabulary | None:
         """What the slices are tokenised with, or None where nothing is there yet."""
-        path = files.join(self.folder, format.VOCABULARY)
-        return sentencepiece_model.load(path) if files.exists(path) else None
+        path = filesystem.join(self.folder, format.VOCABULARY)
+        return sentencepiece_model.load(path) if filesystem.exists(path) else None
 
     def refuse_other(self, made_from: dict) -> None:
         """Raises InputError if what is there was begun from something else."""
-        there = json.loads(files.read_bytes(self._path(_PLAN)))
+        there = json.loads(filesystem.read_bytes(self._path(_PLAN)))
         if found := identity.differences(there, self._plan(made_from)):
             raise InputError(
                 f"--output={self.folder} is the beginning of a token store of another making "
@@ -78,7 +78,7 @@ class Unfinished:
             return False
         try:
             return all(
-                format.checksum(files.join(self.folder, name)) == entry["sha256"]
+                format.checksum(filesystem.join(self.folder, name)) == entry["sha256"]
                 for name, entry in facts["files"].items()
             )
         except OSError:
@@ -88,12 +88,14 @@ class Unfinished:
         """Writes a slice unless it is there; what is wrong with the data is kept for `finish`."""
         if self.is_whole(item, room):
             return
-        files.remove(self._path(f"{item.name}.json"))
+        filesystem.remove(self._path(f"{item.name}.json"))
         try:
             facts = self._write(item, room)
         except InputError as error:
             facts = {"error": str(error)}
-        files.write_whole(self._path(f"{item.name}.json"), json.dumps(facts, indent=2).encode())
+        filesystem.write_whole(
+            self._path(f"{item.name}.json"), json.dumps(facts, indent=2).encode()
+        )
 
     def finish(self, source: Source, items: Sequence[Slice], description: dict) -> None:
         """Writes the manifest over all slices and removes what only the making needed.
@@ -118,7 +120,7 @@ class Unfinished:
         source.refuse_empty(account)
         description = description | account.outcome()
         manifest = writer.complete(self.folder, self.vocabulary(), found, description)
-        files.remove_folder(self._path())
+        filesystem.remove_folder(self._path())
         self._sweep(manifest["files"])
 
     def _write(self, item: Slice, room: int | None) -> dict:
@@ -139,7 +141,7 @@ class Unfinished:
                 shards.abandon()
         if item.split == "validation":
             digests = b"".join(sorted(held_out))
-            files.write_whole(self._path(f"{item.name}.hashes"), digests)
+            filesystem.write_whole(self._path(f"{item.name}.hashes"), digests)
         return {
             "room": room,
             "files": shards.files,
@@ -153,7 +155,7 @@ class Unfinished:
         for item in source.slices():
             if item.split == "validation":
                 try:
-                    digests += files.read_bytes(self._path(f"{item.name}.hashes"))
+                    digests += filesystem.read_bytes(self._path(f"{item.name}.hashes"))
                 except FileNotFoundError:
                     raise InputError(f"slice {item.name} was not written") from None
         width = sources.DIGEST_BYTES
@@ -161,7 +163,7 @@ class Unfinished:
 
     def _facts(self, item: Slice) -> dict | None:
         try:
-            return json.loads(files.read_bytes(self._path(f"{item.name}.json")))
+            return json.loads(filesystem.read_bytes(self._path(f"{item.name}.json")))
         except FileNotFoundError:
             return None
 
@@ -174,15 +176,15 @@ class Unfinished:
 
     def _scratch(self) -> Path | None:
         """Where arrays grow: beside their places, or on this machine if those are elsewhere."""
-        return None if files.is_remote(self.folder) else Path(self._path())
+        return None if filesystem.is_remote(self.folder) else Path(self._path())
 
     def _sweep(self, known: dict) -> None:
         """Removes what workers that were killed have left half-copied."""
         for split in SPLITS:
-            folder = files.join(self.folder, split)
-            for name in files.names(folder):
+            folder = filesystem.join(self.folder, split)
+            for name in filesystem.names(folder):
                 if f"{split}/{name}" not in known:
-                    files.remove(files.join(folder, name))
+                    filesystem.remove(filesystem.join(folder, name))
 
 
 @functools.lru_cache(maxsize=1)
@@ -192,8 +194,8 @@ def _source(settings: DataSettings, slice_bytes: int) -> Source:
 
 def is_there(folder: str | Path) -> bool:
     """Whether a folder is the beginning of a store."""
-    return files.exists(_place(folder, _PLAN))
+    return filesystem.exists(_place(folder, _PLAN))
 
 
 def _place(folder: str | Path, *names: str) -> str | Path:
-    return files.join(folder, _FOLDER, *names)
+    return filesystem.join(folder, _FOLDER, *names)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines import files
+from pipelines import filesystem
 from pipelines.errors import InputError
 
 FORMAT_VERSION = 1
@@ -47,7 +47,7 @@ def fingerprint(checksums: Iterable[str]) -> str:
 def checksum(path: str | Path) -> str:
     """sha256 of a file, hexadecimal."""
     digest = hashlib.sha256()
-    with files.open_binary(path) as stream:
+    with filesystem.open_binary(path) as stream:
         while block := stream.read(_CHECKSUM_BYTES):
             digest.update(block)
     return digest.hexdigest()
@@ -63,12 +63,12 @@ def sync_folder(path: Path) -> None:
 
 
 def is_store(folder: str | Path) -> bool:
-    return files.exists(files.join(folder, MANIFEST))
+    return filesystem.exists(filesystem.join(folder, MANIFEST))
 
 
 def write_manifest(folder: str | Path, manifest: dict) -> None:
     content = json.dumps(manifest, indent=2) + "\n"
-    files.write_whole(files.join(folder, MANIFEST), content.encode())
+    filesystem.write_whole(filesystem.join(folder, MANIFEST), content.encode())
 
 
 def read_manifest(folder: str | Path) -> dict:
@@ -78,7 +78,7 @@ def read_manifest(folder: str | Path) -> dict:
         InputError: there is none, or it is of another format.
     """
     try:
-        manifest = json.loads(files.read_bytes(files.join(folder, MANIFEST)))
+        manifest = json.loads(filesystem.read_bytes(filesystem.join(folder, MANIFEST)))
     except FileNotFoundError:
         raise InputError(
             f"{folder} is no token store: it has no {MANIFEST}; make one with "
@@ -86,7 +86,7 @@ def read_manifest(folder: str | Path) -> dict:
         ) from None
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(
-            f"{files.join(folder, MANIFEST)} cannot be read ({error}); prepare it again"
+            f"{filesystem.join(folder, MANIFEST)} cannot be read ({error}); prepare it again"
         ) from None
     version = manifest.get("format_version") if isinstance(manifest, dict) else None
     if version != FORMAT_VERSION:

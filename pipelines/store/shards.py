@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines import files
+from pipelines import filesystem
 from pipelines.errors import InputError
 from pipelines.store import format
 
@@ -116,9 +116,9 @@ class Shards(Sequence):
 
     def _array(self, number: int, array: str) -> np.ndarray:
         name = format.array_path(self._split, self._names[number], array)
-        path, entry = files.join(self._folder, name), self._entries[name]
+        path, entry = filesystem.join(self._folder, name), self._entries[name]
         dtype = format.array_dtype(array, self._vocab_size)
-        if not files.is_remote(path):
+        if not filesystem.is_remote(path):
             check_size(path, entry)
             # A plain view: slicing np.memmap itself costs microseconds each time.
             return np.memmap(path, dtype, mode="r").view(np.ndarray)
@@ -129,7 +129,7 @@ class Shards(Sequence):
 
 def check_size(path: str | Path, entry: Mapping) -> None:
     """Raises InputError if an array does not have the bytes that the manifest gives it."""
-    size = files.state(path).size if files.exists(path) else "no"
+    size = filesystem.state(path).size if filesystem.exists(path) else "no"
     if size != entry["bytes"]:
         raise damaged(path, f"has {size} bytes instead of {entry['bytes']}")
 
@@ -141,7 +141,7 @@ def damaged(path: str | Path, what: str) -> InputError:
 def _fetch(path: str | Path, entry: Mapping, copy) -> None:
     digest = hashlib.sha256()
     try:
-        with files.open_binary(path) as stream:
+        with filesystem.open_binary(path) as stream:
             while block := stream.read(_BLOCK):
                 digest.update(block)
                 copy.write(block)

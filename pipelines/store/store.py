@@ -15,7 +15,7 @@ that examples come from are copied to this machine, a few at a time.
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipelines import files
+from pipelines import filesystem
 from pipelines.errors import InputError
 from pipelines.settings import SPLITS
 from pipelines.store import format
@@ -70,13 +70,13 @@ class TokenStore:
         Raises:
             InputError: no store, damaged, or made with another vocabulary.
         """
-        path = files.place(path)
+        path = filesystem.place(path)
         manifest = format.read_manifest(path)
         _refuse_other_vocabulary(path, manifest, vocabulary)
         checked = _verify(path, manifest["files"])
-        own = load(files.join(path, format.VOCABULARY))
-        if files.is_remote(path) and scratch is not None:
-            files.make_folder(scratch)
+        own = load(filesystem.join(path, format.VOCABULARY))
+        if filesystem.is_remote(path) and scratch is not None:
+            filesystem.make_folder(scratch)
         splits = {
             split: Shards(path, split, manifest["files"], own.size, scratch) for split in SPLITS
         }
@@ -91,7 +91,7 @@ def _refuse_other_vocabulary(
         raise InputError(
             f"{path} was tokenised with the vocabulary {fingerprint[:16]}, not with "
             f"{vocabulary.fingerprint[:16]} (--vocab_filepath); use "
-            f"{files.join(path, format.VOCABULARY)}, or prepare the data again in another "
+            f"{filesystem.join(path, format.VOCABULARY)}, or prepare the data again in another "
             "folder"
         )
 
@@ -102,7 +102,7 @@ def _verify(path: str | Path, entries: Mapping[str, dict]) -> bool:
     Returns:
         Whether checksums were read.
     """
-    if files.is_remote(path) or len(entries) > _MOST_CHECKED_FILES + 1:
+    if filesystem.is_remote(path) or len(entries) > _MOST_CHECKED_FILES + 1:
         return False
     for name, entry in entries.items():
         check_size(path / name, entry)

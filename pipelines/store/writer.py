@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines import files
+from pipelines import filesystem
 from pipelines.settings import SPLITS
 from pipelines.store import format
 from pipelines.tokenizers.sentencepiece_model import Vocabulary
@@ -102,8 +102,8 @@ class SliceWriter:
     def _close_shard(self, split: str) -> None:
         shard = self._open.pop(split)
         for name, (path, entry) in shard.close().items():
-            target = files.join(self._folder, name)
-            files.put(path, target)
+            target = filesystem.join(self._folder, name)
+            filesystem.put(path, target)
             _read_back(target, entry["sha256"])
             self.files[name] = entry
 
@@ -219,8 +219,8 @@ class StoreWriter:
 def start_folder(folder: str | Path, vocabulary: Vocabulary) -> None:
     """Makes the folders of a store, and its vocabulary."""
     for name in _FOLDERS:
-        files.make_folder(files.join(folder, name))
-    files.write_whole(files.join(folder, format.VOCABULARY), vocabulary.model_bytes)
+        filesystem.make_folder(filesystem.join(folder, name))
+    filesystem.write_whole(filesystem.join(folder, format.VOCABULARY), vocabulary.model_bytes)
 
 
 def complete(

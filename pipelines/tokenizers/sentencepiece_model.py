@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import sentencepiece
 
-from pipelines import files
+from pipelines import filesystem
 from pipelines.errors import InputError
 
 WORD_BEGINS = "\u2581"
@@ -156,7 +156,7 @@ def read_bytes(path: str | Path) -> bytes:
         InputError: no such file, or one that is far too large.
     """
     try:
-        with files.open_binary(path) as file:
+        with filesystem.open_binary(path) as file:
             content = file.read(_LARGEST_BYTES + 1)
     except OSError as error:
         raise InputError(

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pipelines import stateless
+from pipelines import random_streams
 from pipelines.examples import masking
 from pipelines.settings import DataSettings
 
@@ -27,7 +27,7 @@ def make_rows(words, rows, seq, seed=0):
 
 def mask_rows(words, settings, rows=300, seed=0):
     token_ids, lengths = make_rows(words, rows, settings.max_seq_length)
-    keys = stateless.fold(stateless.stream_key(seed, "masking"), np.arange(rows))
+    keys = random_streams.fold(random_streams.stream_key(seed, "masking"), np.arange(rows))
     return token_ids, lengths, masking.mask(token_ids, lengths, keys, words, settings)
 
 
@@ -97,7 +97,7 @@ def test_every_position_is_chosen_equally_often(store):
     words = store.vocabulary
     settings = DataSettings(max_seq_length=32)
     token_ids = np.full((20_000, 32), words.normal_ids[0], np.int32)
-    keys = stateless.fold(stateless.stream_key(0, "masking"), np.arange(20_000))
+    keys = random_streams.fold(random_streams.stream_key(0, "masking"), np.arange(20_000))
     batch = masking.mask(token_ids, np.full(20_000, 32), keys, words, settings)
     counts = np.bincount(batch["mask_positions"].ravel(), minlength=32)
     # Four of 32 each time: 2,500 +- 47.
@@ -110,7 +110,7 @@ def test_a_row_with_fewer_ordinary_tokens_than_predictions_masks_them_all(store)
     token_ids = np.full((1, 16), words.unk_id, np.int32)
     token_ids[0, [3, 9]] = words.normal_ids[:2]
     batch = masking.mask(
-        token_ids, np.array([16]), stateless.stream_key(0, "masking"), words, settings
+        token_ids, np.array([16]), random_streams.stream_key(0, "masking"), words, settings
     )
     assert batch["mask_positions"][0].tolist() == [3, 9] + [0] * 6
     assert batch["mask_weights"].sum() == 2
@@ -119,12 +119,12 @@ def test_a_row_with_fewer_ordinary_tokens_than_predictions_masks_them_all(store)
 def test_masks_depend_on_the_key_of_the_row_alone(store, settings_512):
     words = store.vocabulary
     token_ids, lengths = make_rows(words, 6, 512)
-    keys = stateless.fold(stateless.stream_key(0, "masking"), np.arange(6))
+    keys = random_streams.fold(random_streams.stream_key(0, "masking"), np.arange(6))
     whole = masking.mask(token_ids, lengths, keys, words, settings_512)
     part = masking.mask(token_ids[4:5], lengths[4:5], keys[4:5], words, settings_512)
     for name, values in part.items():
         assert np.array_equal(values[0], whole[name][4])
-    other = masking.mask(token_ids, lengths, stateless.fold(keys, 1), words, settings_512)
+    other = masking.mask(token_ids, lengths, random_streams.fold(keys, 1), words, settings_512)
     used = whole["mask_weights"] == 1
     assert np.mean((other["mask_positions"] == whole["mask_positions"])[used]) < 0.1
 

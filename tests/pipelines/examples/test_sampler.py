@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from pipelines import stateless
+from pipelines import random_streams
 from pipelines.datasets import pretraining
 from pipelines.errors import InputError
 from pipelines.examples import example_index, sampler
@@ -40,7 +40,7 @@ def objective(request, settings):
 
 def epoch(store, settings, split, number):
     """(shard, first token) and whether it came before, of each position of an epoch."""
-    key = stateless.fold(stateless.stream_key(7, "order"), number)
+    key = random_streams.fold(random_streams.stream_key(7, "order"), number)
     found = [None] * sampler.size(store, settings, split)
     index = np.arange(len(found))
     for part in sampler.parts(store, settings, split, key, index):
@@ -56,7 +56,7 @@ def test_few_shards_are_one_permutation_of_all_examples(store, settings):
     keys, index = np.arange(6, dtype=np.uint64).repeat(2), np.arange(12) * 3
     (part,) = sampler.parts(store, settings, "train", keys, index)
     assert size == len(part.table)
-    assert np.array_equal(part.example, stateless.permutation(keys, index, size))
+    assert np.array_equal(part.example, random_streams.permutation(keys, index, size))
     assert np.array_equal(part.name, part.example) and not part.again.any()
 
 
@@ -98,7 +98,7 @@ def test_within_an_epoch_an_example_comes_again_only_when_all_of_its_group_have_
 
 def test_an_example_that_comes_again_is_masked_anew(many, settings):
     short = dataclasses.replace(settings, max_seq_length=16)
-    keys = stateless.fold(stateless.stream_key(7, "order"), 0)
+    keys = random_streams.fold(random_streams.stream_key(7, "order"), 0)
     repeats = 0
     for split in ("train", "validation"):
         index, names = np.arange(sampler.size(many, short, split)), []
@@ -116,7 +116,7 @@ def test_held_out_examples_of_many_shards_count_once(many, settings):
     batches = list(stream.as_numpy_iterator())
     weight = np.concatenate([batch["example_weights"] for batch in batches])
     masked = np.concatenate([batch["mask_weights"] for batch in batches])
-    key = stateless.stream_key(pretraining.EVALUATION_SEED, "order")
+    key = random_streams.stream_key(pretraining.EVALUATION_SEED, "order")
     size = sampler.size(many, settings, "validation")
     again = np.zeros(len(weight), bool)
     for part in sampler.parts(many, settings, "validation", key, np.arange(size)):
@@ -128,7 +128,7 @@ def test_held_out_examples_of_many_shards_count_once(many, settings):
 
 
 def test_neighbours_come_from_several_shards_and_few_of_them_are_opened(many, settings):
-    key, index = stateless.stream_key(7, "order"), np.arange(64)
+    key, index = random_streams.stream_key(7, "order"), np.arange(64)
     found = np.concatenate(
         [p.table[p.example]["shard"] for p in sampler.parts(many, settings, "train", key, index)]
     )

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pipelines import stateless
+from pipelines import random_streams
 from pipelines.examples import example_index, sentence_pairs
 
 
@@ -13,7 +13,7 @@ def table(store, settings):
 
 
 def keys_of(number):
-    return stateless.fold(stateless.stream_key(0, "pairing"), np.arange(number))
+    return random_streams.fold(random_streams.stream_key(0, "pairing"), np.arange(number))
 
 
 def test_the_parts_of_a_pair_are_the_whole_example_cut_at_a_sentence_end(store, table):

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from pipelines import files, prepare
+from pipelines import filesystem, prepare
 from pipelines.errors import InputError
 from pipelines.settings import DataSettings
 from pipelines.sources import source as sources
@@ -209,13 +209,13 @@ def test_the_beginning_of_another_store_is_refused(data, tmp_path):
 
 def test_a_shard_that_does_not_read_back_is_no_shard(data, tmp_path, monkeypatch):
     work, _, items, _ = begun(data, tmp_path / "made")
-    put = files.put
+    put = filesystem.put
 
     def failing(source, path):
         put(source, path)
         flip(path)
 
-    monkeypatch.setattr(files, "put", failing)
+    monkeypatch.setattr(filesystem, "put", failing)
     with pytest.raises(Exception, match="does not read back"):
         work.write(items[0], None)
     assert not work.is_whole(items[0], None)

@@ -16,12 +16,12 @@ import tensorflow as tf
 from benchmarks import timing
 from sparse_mixer_tf.layers import MixtureOfExperts
 from sparse_mixer_tf.layers.activations import activation_named
-from sparse_mixer_tf.layers.expert_exchange import (
+from sparse_mixer_tf.layers.moe.expert_ffn import ExpertWeights, HiddenLayer, expert_feed_forward
+from sparse_mixer_tf.layers.moe.expert_parallel import (
     experts_apart,
     rows_from_owners,
     rows_to_owners,
 )
-from sparse_mixer_tf.layers.expert_products import ExpertWeights, HiddenLayer, expert_feed_forward
 from sparse_mixer_tf.optimizers import adamw
 from sparse_mixer_tf.training.expert_parallel import ExpertExchange
 from sparse_mixer_tf.training.strategy import make_strategy

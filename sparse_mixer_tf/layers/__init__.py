@@ -6,14 +6,15 @@ from sparse_mixer_tf.layers.causal_sublayer import CausalSublayer
 from sparse_mixer_tf.layers.circulant_mixing import CirculantMixing
 from sparse_mixer_tf.layers.dropout import Dropout
 from sparse_mixer_tf.layers.embedding import TokenEmbedding
-from sparse_mixer_tf.layers.experts import Experts
 from sparse_mixer_tf.layers.feed_forward import FeedForward
 from sparse_mixer_tf.layers.fourier_mixing import FourierMixing
-from sparse_mixer_tf.layers.gates import growing_num_selected_experts
 from sparse_mixer_tf.layers.hartley_mixing import HartleyMixing
 from sparse_mixer_tf.layers.linear_mixing import LinearMixing
 from sparse_mixer_tf.layers.masked_lm_head import MaskedLMHead
-from sparse_mixer_tf.layers.moe import MixtureOfExperts
+from sparse_mixer_tf.layers.moe.config import RoutingSettings
+from sparse_mixer_tf.layers.moe.experts import Experts
+from sparse_mixer_tf.layers.moe.layer import MixtureOfExperts
+from sparse_mixer_tf.layers.moe.router import Router, growing_num_selected_experts
 from sparse_mixer_tf.layers.observation import (
     observe_assignments,
     observe_attention,
@@ -23,8 +24,6 @@ from sparse_mixer_tf.layers.pooler import Pooler
 from sparse_mixer_tf.layers.position_table import PositionTable
 from sparse_mixer_tf.layers.randomness import random_key
 from sparse_mixer_tf.layers.relative_attention import RelativeSelfAttention
-from sparse_mixer_tf.layers.router import Router
-from sparse_mixer_tf.layers.routing_settings import RoutingSettings
 from sparse_mixer_tf.layers.sliding_window import remember
 from sparse_mixer_tf.layers.sublayer import Sublayer
 from sparse_mixer_tf.layers.toeplitz_mixing import ToeplitzMixing

@@ -9,11 +9,11 @@ from sparse_mixer_tf.layers import (
     MixtureOfExperts,
     RelativeSelfAttention,
     SelfAttention,
-    moe,
     observe_assignments,
     observe_attention,
     observe_routing,
 )
+from sparse_mixer_tf.layers.moe import layer as moe
 from sparse_mixer_tf.layers.relative_attention import split_heads
 from sparse_mixer_tf.layers.sliding_window import attended_rows
 

@@ -10,9 +10,9 @@ import pytest
 from keras import ops
 
 from sparse_mixer_tf.layers import MixtureOfExperts, Router, observe_routing
-from sparse_mixer_tf.layers.dispatch import dispatch_mask
-from sparse_mixer_tf.layers.router_losses import balance_loss, router_z_loss
-from sparse_mixer_tf.layers.routing import experts_choose, tokens_choose
+from sparse_mixer_tf.layers.moe.aux_losses import balance_loss, router_z_loss
+from sparse_mixer_tf.layers.moe.dispatch import dispatch_mask
+from sparse_mixer_tf.layers.moe.routing import experts_choose, tokens_choose
 from tests.layers.reference import Reference, assert_close, check
 
 ROUTERS = {

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from sparse_mixer_tf.layers import MixtureOfExperts, RoutingSettings, random_key
-from sparse_mixer_tf.layers.expert_exchange import experts_apart
+from sparse_mixer_tf.layers.moe.expert_parallel import experts_apart
 from sparse_mixer_tf.optimizers import make_optimizer
 from sparse_mixer_tf.settings import SettingsError
 from sparse_mixer_tf.training.checkpoint import Checkpoints, named

@@ -11,7 +11,7 @@ and adds nothing to any output.
 from keras import ops
 
 from sparse_mixer_tf.layers.linear_map import linear_map
-from sparse_mixer_tf.layers.routing import Routing
+from sparse_mixer_tf.layers.moe.routing import Routing
 
 
 def to_experts(tokens, routing: Routing, dispatch: str):

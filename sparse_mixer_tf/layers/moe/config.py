@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 
-from sparse_mixer_tf.layers.gates import GATES
+from sparse_mixer_tf.layers.moe.router import GATES
 
 ROUTERS = ("experts_choose", "tokens_choose", "dropless")
 DISPATCHERS = ("gather", "einsum")

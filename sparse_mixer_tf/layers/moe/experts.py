@@ -4,17 +4,17 @@ import keras
 from keras import ops
 
 from sparse_mixer_tf.layers.activations import activation_named
-from sparse_mixer_tf.layers.choice_feed_forward import choice_feed_forward
-from sparse_mixer_tf.layers.dropless import Choices
 from sparse_mixer_tf.layers.dropout import Dropout
-from sparse_mixer_tf.layers.expert_exchange import (
+from sparse_mixer_tf.layers.initialization import kernel_initializer as usual_initializer
+from sparse_mixer_tf.layers.moe.dropless_experts import choice_feed_forward
+from sparse_mixer_tf.layers.moe.expert_ffn import ExpertWeights, HiddenLayer, expert_feed_forward
+from sparse_mixer_tf.layers.moe.expert_parallel import (
     current_exchange,
     rows_from_owners,
     rows_to_owners,
     serve_choices_apart,
 )
-from sparse_mixer_tf.layers.expert_products import ExpertWeights, HiddenLayer, expert_feed_forward
-from sparse_mixer_tf.layers.initialization import kernel_initializer as usual_initializer
+from sparse_mixer_tf.layers.moe.permutation import Choices
 
 
 @keras.saving.register_keras_serializable(package="sparse_mixer_tf")

@@ -9,11 +9,17 @@ from hypothesis import strategies as st
 from keras import ops
 
 from sparse_mixer_tf.layers import MixtureOfExperts, observe_routing
-from sparse_mixer_tf.layers.router import Router
-from sparse_mixer_tf.layers.router_losses import balance_loss
-from sparse_mixer_tf.layers.router_metrics import slot_metrics
-from sparse_mixer_tf.layers.routing import expert_capacity, experts_choose, tokens_choose
-from sparse_mixer_tf.layers.token_groups import group_shape, group_tokens, ungroup_tokens
+from sparse_mixer_tf.layers.moe.aux_losses import balance_loss
+from sparse_mixer_tf.layers.moe.metrics import slot_metrics
+from sparse_mixer_tf.layers.moe.router import Router
+from sparse_mixer_tf.layers.moe.routing import (
+    expert_capacity,
+    experts_choose,
+    group_shape,
+    group_tokens,
+    tokens_choose,
+    ungroup_tokens,
+)
 from sparse_mixer_tf.layers.varying_shapes import varying_shapes
 from tests.layers.backend import gradients
 from tests.layers.small_moe import D_MODEL, layer_for, tokens_of

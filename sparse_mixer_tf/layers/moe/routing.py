@@ -1,14 +1,83 @@
-"""Which token goes to which expert: pure maths on router probabilities.
+"""The tokens' own choices of experts, sorted by expert.
+
+Which token goes to which expert: pure maths on router probabilities.
 
 Every router answers with the same record, a table of the experts' slots. It says which token is in
 each slot; how the tokens get there is the dispatcher's affair.
+
+Tokens of a batch, cut into groups that are routed apart.
 """
 
 from typing import Any, NamedTuple
 
 from keras import ops
 
-from sparse_mixer_tf.layers.sorted_choices import SortedChoices, sort_choices
+
+class SortedChoices(NamedTuple):
+    """All choices of a group: those of expert 0 first, each expert's in order of priority.
+
+    Choice number `i * tokens_per_group + t` is the i-th choice of token t. Choices of padding come
+    after those of the last expert and are counted nowhere.
+
+    Attributes:
+        number: int32 [groups, choices]; choices = num_selected_experts * tokens_per_group.
+        start: int32 [groups, num_experts], where the choices of each expert start.
+        count: int32 [groups, num_experts], how many there are.
+    """
+
+    number: Any
+    start: Any
+    count: Any
+
+    def number_at(self, index):
+        """The numbers of some choices: int32 [groups, ...] indices to numbers of the same shape."""
+        groups, choices = ops.shape(self.number)
+        first = ops.arange(groups, dtype="int32") * choices
+        first = ops.reshape(first, (-1,) + (1,) * (len(index.shape) - 1))
+        return ops.take(ops.reshape(self.number, (-1,)), first + index, axis=0)
+
+
+def sort_choices(
+    probabilities, real, num_selected_experts: int, batch_prioritized_routing: bool
+) -> SortedChoices:
+    """Lets each real token choose its most probable experts and sorts the choices by expert.
+
+    Args:
+        probabilities: float32 [groups, tokens_per_group, num_experts].
+        real: bool [groups, tokens_per_group].
+        num_selected_experts: int.
+        batch_prioritized_routing: rank tokens by their highest probability, not by place.
+
+    Returns:
+        The sorted choices.
+    """
+    groups, tokens_per_group, num_experts = ops.shape(probabilities)
+    probabilities = ops.stop_gradient(probabilities)
+    best, expert = ops.top_k(probabilities, num_selected_experts)
+    expert = ops.where(real[:, :, None], ops.cast(expert, "int32"), num_experts)
+    place = ops.broadcast_to(
+        ops.arange(tokens_per_group, dtype="int32"), (groups, tokens_per_group)
+    )
+    if batch_prioritized_routing:
+        # top_k, unlike argsort on every backend, is sure to keep equals in order.
+        _, place = ops.top_k(best[:, :, 0], tokens_per_group)
+        place = ops.cast(place, "int32")
+    # Rank of each token, the inverse of `place`.
+    _, rank = ops.top_k(-place, tokens_per_group)
+    rank = ops.cast(rank, "int32")
+    choices = num_selected_experts * tokens_per_group
+    priority = rank[:, :, None] + tokens_per_group * ops.arange(num_selected_experts, dtype="int32")
+    # Distinct whole numbers, so that the sort need not be stable and carries its payload.
+    key = ops.sort(ops.reshape(expert * choices + priority, (groups, choices)), axis=-1)
+    count = ops.sum(
+        ops.cast(expert[..., None] == ops.arange(num_experts, dtype="int32"), "int32"), axis=(1, 2)
+    )
+    sorted_priority = key % choices
+    sorted_rank = sorted_priority % tokens_per_group
+    first = ops.arange(groups, dtype="int32")[:, None] * tokens_per_group
+    token = ops.take(ops.reshape(place, (-1,)), first + sorted_rank, axis=0)
+    number = sorted_priority - sorted_rank + token
+    return SortedChoices(number, ops.cumsum(count, axis=1) - count, count)
 
 
 class Routing(NamedTuple):
@@ -194,3 +263,65 @@ def _limit(real, capacities):
     # Looked up, as not every device computes in float64.
     of = [expert_capacity(max(n, 1), *capacities) for n in range(tokens_per_group + 1)]
     return ops.take(ops.convert_to_tensor(of, dtype="int32"), num_real)
+
+
+def group_shape(num_tokens, max_group_size: int):
+    """The fewest equal groups that hold all tokens with none above `max_group_size`.
+
+    Args:
+        num_tokens: int, or a scalar tensor.
+        max_group_size: int.
+
+    Returns:
+        (groups, tokens_per_group); their product is `num_tokens` or a little more.
+    """
+    groups = -(-num_tokens // max_group_size)
+    return groups, -(-num_tokens // groups)
+
+
+def group_tokens(x, real, max_group_size: int | None):
+    """Lays the tokens of a batch out in groups; what is missing in the last one is padding.
+
+    Args:
+        x: [batch, seq, d_model].
+        real: bool [batch, seq], false on padding; all tokens are real where `None`.
+        max_group_size: most tokens in a group; one group where `None`.
+
+    Returns:
+        tokens [groups, tokens_per_group, d_model] and real, bool [groups, tokens_per_group].
+    """
+    batch, seq, d_model = ops.shape(x)
+    num_tokens = batch * seq
+    groups, tokens_per_group = 1, num_tokens
+    if max_group_size is not None:
+        groups, tokens_per_group = group_shape(num_tokens, max_group_size)
+    tokens = ops.reshape(x, (num_tokens, d_model))
+    if real is None:
+        real = ops.ones((num_tokens,), "bool")
+    real = ops.reshape(ops.cast(real, "bool"), (num_tokens,))
+    missing = groups * tokens_per_group - num_tokens
+    if not isinstance(missing, int) or missing > 0:
+        tokens = ops.pad(tokens, [[0, missing], [0, 0]])
+        real = ops.pad(real, [[0, missing]], constant_values=False)
+    return (
+        ops.reshape(tokens, (groups, tokens_per_group, d_model)),
+        ops.reshape(real, (groups, tokens_per_group)),
+    )
+
+
+def ungroup_tokens(tokens, batch_shape):
+    """Undoes `group_tokens`.
+
+    Args:
+        tokens: [groups, tokens_per_group, d_model].
+        batch_shape: the shape of the batch, (batch, seq, d_model).
+
+    Returns:
+        [batch, seq, d_model].
+    """
+    batch, seq, d_model = batch_shape
+    groups, tokens_per_group, _ = ops.shape(tokens)
+    missing = groups * tokens_per_group - batch * seq
+    if not isinstance(missing, int) or missing > 0:
+        tokens = ops.reshape(tokens, (-1, d_model))[: batch * seq]
+    return ops.reshape(tokens, batch_shape)

@@ -5,20 +5,28 @@ import dataclasses
 import keras
 from keras import ops
 
-from sparse_mixer_tf.layers.assignments import gates_of_choices, gates_of_slots
-from sparse_mixer_tf.layers.dispatch import from_experts, to_experts
-from sparse_mixer_tf.layers.dropless import choose
-from sparse_mixer_tf.layers.experts import Experts
-from sparse_mixer_tf.layers.gates import gate_weights
 from sparse_mixer_tf.layers.initialization import ExpertUniform, check_style
+from sparse_mixer_tf.layers.moe.aux_losses import balance_loss, router_z_loss
+from sparse_mixer_tf.layers.moe.config import RoutingSettings
+from sparse_mixer_tf.layers.moe.dispatch import from_experts, to_experts
+from sparse_mixer_tf.layers.moe.experts import Experts
+from sparse_mixer_tf.layers.moe.metrics import (
+    dropless_metrics,
+    gates_of_choices,
+    gates_of_slots,
+    router_entropy,
+    slot_metrics,
+)
+from sparse_mixer_tf.layers.moe.permutation import choose
+from sparse_mixer_tf.layers.moe.router import Router, gate_weights
+from sparse_mixer_tf.layers.moe.routing import (
+    experts_choose,
+    group_tokens,
+    tokens_choose,
+    ungroup_tokens,
+)
 from sparse_mixer_tf.layers.observation import observed, report, report_routing
 from sparse_mixer_tf.layers.randomness import next_key
-from sparse_mixer_tf.layers.router import Router
-from sparse_mixer_tf.layers.router_losses import balance_loss, router_z_loss
-from sparse_mixer_tf.layers.router_metrics import dropless_metrics, router_entropy, slot_metrics
-from sparse_mixer_tf.layers.routing import experts_choose, tokens_choose
-from sparse_mixer_tf.layers.routing_settings import RoutingSettings
-from sparse_mixer_tf.layers.token_groups import group_tokens, ungroup_tokens
 
 
 @keras.saving.register_keras_serializable(package="sparse_mixer_tf")

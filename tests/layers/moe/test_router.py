@@ -13,7 +13,7 @@ from sparse_mixer_tf.layers import (
     observe_routing,
     random_key,
 )
-from sparse_mixer_tf.layers.gates import gate_weights, random_normal, softmax_of_largest
+from sparse_mixer_tf.layers.moe.router import gate_weights, random_normal, softmax_of_largest
 from tests.layers import backend
 
 EXPERTS = 6

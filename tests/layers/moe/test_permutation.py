@@ -6,16 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras import ops
 
-from sparse_mixer_tf.layers import expert_turns, random_key
+from sparse_mixer_tf.layers import random_key
 from sparse_mixer_tf.layers.activations import ACTIVATIONS
-from sparse_mixer_tf.layers.dropless import (
+from sparse_mixer_tf.layers.moe import grouped_matmul
+from sparse_mixer_tf.layers.moe.grouped_matmul import overhang, runs_of
+from sparse_mixer_tf.layers.moe.permutation import (
     choose,
     first_slots,
     slot_of_choice,
     slots_in_use,
     slots_per_expert,
 )
-from sparse_mixer_tf.layers.expert_runs import overhang, runs_of
 from sparse_mixer_tf.layers.varying_shapes import shapes_may_vary, varying_shapes
 from tests.layers.backend import compiled, gradients
 from tests.layers.small_moe import D_MODEL, layer_for, tokens_of
@@ -106,7 +107,7 @@ def test_dropless_compiles_however_few_experts_and_tokens_there_are(experts, tok
 def test_gradients_equal_those_of_every_expert_on_every_token(
     monkeypatch, varying, small_kernel, activation, favour
 ):
-    monkeypatch.setattr(expert_turns, "_SMALL_KERNEL", small_kernel)
+    monkeypatch.setattr(grouped_matmul, "_SMALL_KERNEL", small_kernel)
     layer = layer_for("dropless", num_selected_experts=2, activation=activation)
     layer.router.bias.assign([favour, 0, 0, 0])
     x = tokens_of(3, 7, 4)

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from keras import ops
 
-from sparse_mixer_tf.layers.dropless import Choices, choices_of
+from sparse_mixer_tf.layers.moe.permutation import Choices, choices_of
 
 _active = threading.local()
 

@@ -1,7 +1,7 @@
 import pytest
 
 from sparse_mixer_tf import mixing_choice
-from sparse_mixer_tf.layers.mixing import Mixing
+from sparse_mixer_tf.layers.mixing.base import Mixing
 from sparse_mixer_tf.mixing_choice import in_known_mixing, measure
 from sparse_mixer_tf.settings import ModelSettings
 

@@ -4,7 +4,7 @@ import numpy as np
 from keras import ops
 
 from sparse_mixer_tf.layers import CirculantMixing, LinearMixing, ToeplitzMixing
-from sparse_mixer_tf.layers.structured_matrices import circulant_matrix, toeplitz_matrix
+from sparse_mixer_tf.layers.mixing.transforms import circulant_matrix, toeplitz_matrix
 
 
 def sequence_matrices(backbone) -> dict[str, np.ndarray]:

@@ -3,14 +3,14 @@
 from sparse_mixer_tf.layers.adaptive_span import AdaptiveSpan, needed_span
 from sparse_mixer_tf.layers.attention import SelfAttention
 from sparse_mixer_tf.layers.causal_sublayer import CausalSublayer
-from sparse_mixer_tf.layers.circulant_mixing import CirculantMixing
 from sparse_mixer_tf.layers.dropout import Dropout
 from sparse_mixer_tf.layers.embedding import TokenEmbedding
 from sparse_mixer_tf.layers.feed_forward import FeedForward
-from sparse_mixer_tf.layers.fourier_mixing import FourierMixing
-from sparse_mixer_tf.layers.hartley_mixing import HartleyMixing
-from sparse_mixer_tf.layers.linear_mixing import LinearMixing
 from sparse_mixer_tf.layers.masked_lm_head import MaskedLMHead
+from sparse_mixer_tf.layers.mixing.circulant import CirculantMixing
+from sparse_mixer_tf.layers.mixing.fourier import FourierMixing, HartleyMixing
+from sparse_mixer_tf.layers.mixing.linear import LinearMixing
+from sparse_mixer_tf.layers.mixing.toeplitz import ToeplitzMixing
 from sparse_mixer_tf.layers.moe.config import RoutingSettings
 from sparse_mixer_tf.layers.moe.experts import Experts
 from sparse_mixer_tf.layers.moe.layer import MixtureOfExperts
@@ -26,7 +26,6 @@ from sparse_mixer_tf.layers.randomness import random_key
 from sparse_mixer_tf.layers.relative_attention import RelativeSelfAttention
 from sparse_mixer_tf.layers.sliding_window import remember
 from sparse_mixer_tf.layers.sublayer import Sublayer
-from sparse_mixer_tf.layers.toeplitz_mixing import ToeplitzMixing
 
 __all__ = [
     "AdaptiveSpan",

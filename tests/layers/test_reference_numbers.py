@@ -6,7 +6,7 @@ from keras import ops
 
 from sparse_mixer_tf import layers
 from sparse_mixer_tf.layers.masked_lm_head import gather_positions
-from sparse_mixer_tf.layers.structured_matrices import (
+from sparse_mixer_tf.layers.mixing.transforms import (
     circulant_matrix,
     embed_toeplitz,
     toeplitz_matrix,

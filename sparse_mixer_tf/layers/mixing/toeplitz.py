@@ -4,8 +4,8 @@ import keras
 from keras import ops
 
 from sparse_mixer_tf.layers.initialization import kernel_initializer
-from sparse_mixer_tf.layers.mixing import Mixing
-from sparse_mixer_tf.layers.structured_matrices import (
+from sparse_mixer_tf.layers.mixing.base import Mixing
+from sparse_mixer_tf.layers.mixing.transforms import (
     toeplitz_fft,
     toeplitz_matrix,
     two_sided_product,

@@ -3,8 +3,8 @@
 import keras
 
 from sparse_mixer_tf.layers.initialization import kernel_initializer
-from sparse_mixer_tf.layers.mixing import Mixing
-from sparse_mixer_tf.layers.structured_matrices import two_sided_product
+from sparse_mixer_tf.layers.mixing.base import Mixing
+from sparse_mixer_tf.layers.mixing.transforms import two_sided_product
 
 
 @keras.saving.register_keras_serializable(package="sparse_mixer_tf")

@@ -1,0 +1,1 @@
+"""Token mixing: linear, Fourier, Hartley, circulant and Toeplitz."""

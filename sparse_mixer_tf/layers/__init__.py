@@ -1,7 +1,9 @@
 """The sublayers of efficient sparse text models, in `keras.ops` alone."""
 
-from sparse_mixer_tf.layers.adaptive_span import AdaptiveSpan, needed_span
-from sparse_mixer_tf.layers.attention import SelfAttention
+from sparse_mixer_tf.layers.attention.adaptive_span import AdaptiveSpan, needed_span
+from sparse_mixer_tf.layers.attention.relative_attention import PositionTable, RelativeSelfAttention
+from sparse_mixer_tf.layers.attention.relative_shift import remember
+from sparse_mixer_tf.layers.attention.self_attention import SelfAttention
 from sparse_mixer_tf.layers.causal_sublayer import CausalSublayer
 from sparse_mixer_tf.layers.dropout import Dropout
 from sparse_mixer_tf.layers.embedding import TokenEmbedding
@@ -21,10 +23,7 @@ from sparse_mixer_tf.layers.observation import (
     observe_routing,
 )
 from sparse_mixer_tf.layers.pooler import Pooler
-from sparse_mixer_tf.layers.position_table import PositionTable
 from sparse_mixer_tf.layers.randomness import random_key
-from sparse_mixer_tf.layers.relative_attention import RelativeSelfAttention
-from sparse_mixer_tf.layers.sliding_window import remember
 from sparse_mixer_tf.layers.sublayer import Sublayer
 
 __all__ = [

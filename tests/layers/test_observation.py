@@ -13,9 +13,9 @@ from sparse_mixer_tf.layers import (
     observe_attention,
     observe_routing,
 )
+from sparse_mixer_tf.layers.attention.relative_attention import split_heads
+from sparse_mixer_tf.layers.attention.relative_shift import attended_rows
 from sparse_mixer_tf.layers.moe import layer as moe
-from sparse_mixer_tf.layers.relative_attention import split_heads
-from sparse_mixer_tf.layers.sliding_window import attended_rows
 
 BATCH, SEQ, D_MODEL, HEADS = 3, 8, 6, 2
 MASK = np.arange(SEQ) < np.array([[SEQ], [5], [2]])

@@ -11,8 +11,8 @@ from sparse_mixer_tf.layers import (
     observe_attention,
     random_key,
 )
+from sparse_mixer_tf.layers.attention.heads_in_turn import SCORES_AT_ONCE, heads_at_once
 from sparse_mixer_tf.layers.device import made_for
-from sparse_mixer_tf.layers.heads_in_turn import SCORES_AT_ONCE, heads_at_once
 from sparse_mixer_tf.layers.varying_shapes import varying_shapes
 from tests.layers.backend import gradients
 
@@ -36,7 +36,9 @@ def sample(block: int, span: int) -> list:
 
 
 def cut_into(heads: int | None, monkeypatch) -> None:
-    monkeypatch.setattr("sparse_mixer_tf.layers.heads_in_turn.heads_at_once", lambda *_: heads)
+    monkeypatch.setattr(
+        "sparse_mixer_tf.layers.attention.heads_in_turn.heads_at_once", lambda *_: heads
+    )
 
 
 @pytest.mark.parametrize("dropout_rate", [0.0, 0.3])

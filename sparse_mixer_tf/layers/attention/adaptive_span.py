@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from sparse_mixer_tf.layers.sliding_window import skew
+from sparse_mixer_tf.layers.attention.relative_shift import skew
 
 BUCKET = 64
 

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from keras import ops
 
+from sparse_mixer_tf.layers.attention.self_attention import weighted_values
 from sparse_mixer_tf.layers.dropout import drop
-from sparse_mixer_tf.layers.weighted_values import weighted_values
 from tests.layers.backend import gradients
 
 

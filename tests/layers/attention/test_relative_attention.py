@@ -8,7 +8,7 @@ import pytest
 from keras import ops
 
 from sparse_mixer_tf.layers import AdaptiveSpan, RelativeSelfAttention, random_key
-from sparse_mixer_tf.layers.sliding_window import chunk_size, remember, skew, unskew
+from sparse_mixer_tf.layers.attention.relative_shift import chunk_size, remember, skew, unskew
 from tests.layers.backend import compiled, gradients
 from tests.layers.numpy_attention import attention
 from tests.layers.reference import assert_close, assert_gradient_close
@@ -87,7 +87,9 @@ def test_a_block_cut_into_chunks_gives_the_numbers_of_a_whole_one(monkeypatch):
         return [y, *found]
 
     cut = run()
-    monkeypatch.setattr("sparse_mixer_tf.layers.relative_attention.chunk_size", lambda *_: None)
+    monkeypatch.setattr(
+        "sparse_mixer_tf.layers.attention.relative_attention.chunk_size", lambda *_: None
+    )
     for ours, theirs in zip(cut, run(), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from sparse_mixer_tf.layers import AdaptiveSpan, needed_span
-from sparse_mixer_tf.layers.adaptive_span import renormalized, span_mask
+from sparse_mixer_tf.layers.attention.adaptive_span import renormalized, span_mask
 from tests.layers.backend import gradients
 
 

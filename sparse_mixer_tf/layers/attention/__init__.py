@@ -1,0 +1,1 @@
+"""Self-attention: bidirectional, and relative over a cached span."""

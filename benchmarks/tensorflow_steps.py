@@ -11,7 +11,7 @@ from keras import ops
 
 from sparse_mixer_tf.compilation import ALL, ELEMENTWISE, NAMES
 from sparse_mixer_tf.compilation import compiled as compiled_as
-from sparse_mixer_tf.layers.varying_shapes import varying_shapes
+from sparse_mixer_tf.layers.tracing import varying_shapes
 from sparse_mixer_tf.losses import cross_entropy_sums
 from sparse_mixer_tf.training.step import TrainStep
 

@@ -13,7 +13,7 @@ import keras
 from keras import ops
 
 from benchmarks import steps
-from sparse_mixer_tf.layers.device import cores, device_kind
+from sparse_mixer_tf.layers.tracing import cores, device_kind
 
 # The product whose rate stands for a device's.
 PRODUCTS = {"cpu": (4096, 512, 2048), "gpu": (8192, 8192, 8192), "tpu": (8192, 8192, 8192)}

@@ -18,8 +18,8 @@ import pipelines.flags
 import sparse_mixer_tf.flags as package_flags
 from sparse_mixer_tf import command_line, compilation, optimizers, reporting, reports, sweep
 from sparse_mixer_tf.continuation import as_it_began, is_extended
-from sparse_mixer_tf.layers.device import device_kind
 from sparse_mixer_tf.layers.moe.expert_parallel import experts_apart
+from sparse_mixer_tf.layers.tracing import device_kind
 from sparse_mixer_tf.mixing_choice import in_known_mixing
 from sparse_mixer_tf.precision import in_known_precision
 from sparse_mixer_tf.runs import check_vocabulary, fork, start_from

@@ -4,10 +4,14 @@ from sparse_mixer_tf.layers.attention.adaptive_span import AdaptiveSpan, needed_
 from sparse_mixer_tf.layers.attention.relative_attention import PositionTable, RelativeSelfAttention
 from sparse_mixer_tf.layers.attention.relative_shift import remember
 from sparse_mixer_tf.layers.attention.self_attention import SelfAttention
-from sparse_mixer_tf.layers.causal_sublayer import CausalSublayer
 from sparse_mixer_tf.layers.dropout import Dropout
 from sparse_mixer_tf.layers.embedding import TokenEmbedding
 from sparse_mixer_tf.layers.feed_forward import FeedForward
+from sparse_mixer_tf.layers.intermediates import (
+    observe_assignments,
+    observe_attention,
+    observe_routing,
+)
 from sparse_mixer_tf.layers.masked_lm_head import MaskedLMHead
 from sparse_mixer_tf.layers.mixing.circulant import CirculantMixing
 from sparse_mixer_tf.layers.mixing.fourier import FourierMixing, HartleyMixing
@@ -17,14 +21,9 @@ from sparse_mixer_tf.layers.moe.config import RoutingSettings
 from sparse_mixer_tf.layers.moe.experts import Experts
 from sparse_mixer_tf.layers.moe.layer import MixtureOfExperts
 from sparse_mixer_tf.layers.moe.router import Router, growing_num_selected_experts
-from sparse_mixer_tf.layers.observation import (
-    observe_assignments,
-    observe_attention,
-    observe_routing,
-)
 from sparse_mixer_tf.layers.pooler import Pooler
-from sparse_mixer_tf.layers.randomness import random_key
-from sparse_mixer_tf.layers.sublayer import Sublayer
+from sparse_mixer_tf.layers.residual import CausalSublayer, Sublayer
+from sparse_mixer_tf.layers.rng import random_key
 
 __all__ = [
     "AdaptiveSpan",

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from sparse_mixer_tf.layers.randomness import next_key, random_bits
+from sparse_mixer_tf.layers.rng import next_key, random_bits
 
 
 @keras.saving.register_keras_serializable(package="sparse_mixer_tf")

@@ -4,7 +4,7 @@ import keras
 
 from sparse_mixer_tf.layers.activations import ACTIVATIONS, activation_named
 from sparse_mixer_tf.layers.dropout import Dropout
-from sparse_mixer_tf.layers.initialization import check_style, dense
+from sparse_mixer_tf.layers.initializers import check_style, dense
 
 GATED = "gated_gelu"
 

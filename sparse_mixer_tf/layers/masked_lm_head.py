@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from sparse_mixer_tf.layers.activations import activation_named
-from sparse_mixer_tf.layers.initialization import LAYER_NORM_EPSILON, dense, layer_norm
+from sparse_mixer_tf.layers.initializers import LAYER_NORM_EPSILON, dense, layer_norm
 
 
 @keras.saving.register_keras_serializable(package="sparse_mixer_tf")

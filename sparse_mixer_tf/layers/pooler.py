@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from sparse_mixer_tf.layers.initialization import dense
+from sparse_mixer_tf.layers.initializers import dense
 
 
 @keras.saving.register_keras_serializable(package="sparse_mixer_tf")

@@ -16,7 +16,7 @@ from sparse_mixer_tf.layers import (
     ToeplitzMixing,
     TokenEmbedding,
 )
-from sparse_mixer_tf.layers.initialization import LAYER_NORM_EPSILON, layer_norm
+from sparse_mixer_tf.layers.initializers import LAYER_NORM_EPSILON, layer_norm
 from sparse_mixer_tf.models.stack import check_routing, feed_forward_sublayer, stack_sublayers
 
 MIXING = {

@@ -18,7 +18,7 @@ from sparse_mixer_tf.layers import (
     RoutingSettings,
     remember,
 )
-from sparse_mixer_tf.layers.initialization import check_style, kernel_initializer, layer_norm
+from sparse_mixer_tf.layers.initializers import check_style, kernel_initializer, layer_norm
 from sparse_mixer_tf.models.stack import check_routing, feed_forward_sublayer, stack_sublayers
 
 

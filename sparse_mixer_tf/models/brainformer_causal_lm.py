@@ -5,7 +5,7 @@ import keras_hub
 import numpy as np
 from keras import ops
 
-from sparse_mixer_tf.layers.initialization import dense
+from sparse_mixer_tf.layers.initializers import dense
 from sparse_mixer_tf.models.brainformer_backbone import BrainformerBackbone
 
 PROMPT_BLOCK = 256

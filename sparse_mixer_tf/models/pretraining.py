@@ -2,7 +2,7 @@
 
 import keras
 
-from sparse_mixer_tf.layers.initialization import kernel_initializer
+from sparse_mixer_tf.layers.initializers import kernel_initializer
 from sparse_mixer_tf.models.backbone import SparseMixerBackbone
 from sparse_mixer_tf.models.masked_lm import SparseMixerMaskedLM, new_masked_lm_head
 

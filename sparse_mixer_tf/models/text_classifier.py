@@ -4,7 +4,7 @@ import keras
 import keras_hub
 
 from sparse_mixer_tf.layers import Dropout
-from sparse_mixer_tf.layers.initialization import kernel_initializer
+from sparse_mixer_tf.layers.initializers import kernel_initializer
 from sparse_mixer_tf.models.backbone import SparseMixerBackbone
 from sparse_mixer_tf.models.text_classifier_preprocessor import (
     SparseMixerTextClassifierPreprocessor,

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from sparse_mixer_tf import optimizers
-from sparse_mixer_tf.layers.device import made_for
+from sparse_mixer_tf.layers.tracing import made_for
 from sparse_mixer_tf.settings import TrainingSettings, check_batch
 from sparse_mixer_tf.tasks.encoder import forward
 from sparse_mixer_tf.tasks.task import Task

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from sparse_mixer_tf.layers.device import cores
+from sparse_mixer_tf.layers.tracing import cores
 from sparse_mixer_tf.settings import RunSettings, SettingsError
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import tensorflow as tf
 
-from sparse_mixer_tf.layers.varying_shapes import varying_shapes
+from sparse_mixer_tf.layers.tracing import varying_shapes
 from sparse_mixer_tf.training.memory import carried_memory, with_memory
 from sparse_mixer_tf.training.parts import at_once
 from sparse_mixer_tf.training.strategy import compiles_everything

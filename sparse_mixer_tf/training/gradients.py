@@ -4,7 +4,7 @@ from typing import Protocol
 
 import tensorflow as tf
 
-from sparse_mixer_tf.layers.varying_shapes import varying_shapes
+from sparse_mixer_tf.layers.tracing import varying_shapes
 from sparse_mixer_tf.training import parts
 
 

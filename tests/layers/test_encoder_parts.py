@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from sparse_mixer_tf import layers
-from sparse_mixer_tf.layers.randomness import random_key
+from sparse_mixer_tf.layers.rng import random_key
 from tests.layers.backend import gradients
 
 

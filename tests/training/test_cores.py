@@ -4,7 +4,7 @@ import sys
 import pytest
 import tensorflow as tf
 
-from sparse_mixer_tf.layers.device import cores
+from sparse_mixer_tf.layers.tracing import cores
 from sparse_mixer_tf.settings import RunSettings, SettingsError
 from sparse_mixer_tf.training.cores import check_parts_at_once, in_parts_that_fit, share_out_cores
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from sparse_mixer_tf.compilation import ELEMENTWISE, compiled
-from sparse_mixer_tf.layers.varying_shapes import shapes_may_vary
+from sparse_mixer_tf.layers.tracing import shapes_may_vary
 from sparse_mixer_tf.optimizers import Adagrad, adamw
 from sparse_mixer_tf.training.evaluation import EvaluationStep
 from sparse_mixer_tf.training.step import TrainStep

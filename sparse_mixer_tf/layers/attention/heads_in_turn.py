@@ -5,9 +5,8 @@ from collections.abc import Callable
 
 from keras import ops
 
-from sparse_mixer_tf.layers.device import device_kind
-from sparse_mixer_tf.layers.observation import observed
-from sparse_mixer_tf.layers.varying_shapes import shapes_may_vary
+from sparse_mixer_tf.layers.intermediates import observed
+from sparse_mixer_tf.layers.tracing import device_kind, shapes_may_vary
 
 # Scores of a few heads. Training steps of a Brainformer (2 cores, float32) take 3 to 9% less time
 # than with all heads at once; cut into single heads, wide spans gain a third of that.

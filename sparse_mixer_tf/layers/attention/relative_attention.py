@@ -17,8 +17,8 @@ from sparse_mixer_tf.layers.attention.relative_shift import (
     unskew,
 )
 from sparse_mixer_tf.layers.dropout import Dropout, drop
-from sparse_mixer_tf.layers.initialization import KERNEL_STDDEV, check_style, dense
-from sparse_mixer_tf.layers.observation import observed, report
+from sparse_mixer_tf.layers.initializers import KERNEL_STDDEV, check_style, dense
+from sparse_mixer_tf.layers.intermediates import observed, report
 
 # Added to a score, it hides a row; finite in bfloat16 too.
 HIDDEN = -3e38

@@ -4,7 +4,7 @@ import math
 
 from keras import ops
 
-from sparse_mixer_tf.layers.linear_map import linear_map
+from sparse_mixer_tf.layers.custom_gradients import linear_map
 
 # A row's copies, there and back, take as long as so many scores of it: measured on a CPU, from
 # 4 x 256 rows and a span of 512 to 8 x 512 and 1,024, in graph mode; under XLA cutting gains more.

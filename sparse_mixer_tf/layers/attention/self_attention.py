@@ -9,8 +9,8 @@ import keras
 from keras import ops
 
 from sparse_mixer_tf.layers.dropout import Dropout
-from sparse_mixer_tf.layers.initialization import dense
-from sparse_mixer_tf.layers.observation import observed, report
+from sparse_mixer_tf.layers.initializers import dense
+from sparse_mixer_tf.layers.intermediates import observed, report
 
 
 @keras.saving.register_keras_serializable(package="sparse_mixer_tf")

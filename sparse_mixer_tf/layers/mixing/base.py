@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from sparse_mixer_tf.layers.device import device_kind
+from sparse_mixer_tf.layers.tracing import device_kind
 
 
 class Mixing(keras.layers.Layer):

@@ -2,7 +2,7 @@
 
 import keras
 
-from sparse_mixer_tf.layers.initialization import kernel_initializer
+from sparse_mixer_tf.layers.initializers import kernel_initializer
 from sparse_mixer_tf.layers.mixing.base import Mixing
 from sparse_mixer_tf.layers.mixing.transforms import two_sided_product
 

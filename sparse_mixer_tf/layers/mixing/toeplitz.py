@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from sparse_mixer_tf.layers.initialization import kernel_initializer
+from sparse_mixer_tf.layers.initializers import kernel_initializer
 from sparse_mixer_tf.layers.mixing.base import Mixing
 from sparse_mixer_tf.layers.mixing.transforms import (
     toeplitz_fft,

@@ -7,7 +7,7 @@ and return float32, for no backend has one in bfloat16; the matrix products keep
 import numpy as np
 from keras import ops
 
-from sparse_mixer_tf.layers.linear_map import linear_map
+from sparse_mixer_tf.layers.custom_gradients import linear_map
 
 
 def dft_parts(size: int) -> tuple[np.ndarray, np.ndarray]:

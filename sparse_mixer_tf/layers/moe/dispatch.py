@@ -10,7 +10,7 @@ and adds nothing to any output.
 
 from keras import ops
 
-from sparse_mixer_tf.layers.linear_map import linear_map
+from sparse_mixer_tf.layers.custom_gradients import linear_map
 from sparse_mixer_tf.layers.moe.routing import Routing
 
 

@@ -33,7 +33,7 @@ from sparse_mixer_tf.layers.moe.permutation import (
     slots_in_use,
     slots_per_expert,
 )
-from sparse_mixer_tf.layers.varying_shapes import shapes_may_vary
+from sparse_mixer_tf.layers.tracing import shapes_may_vary
 
 
 class Seating:

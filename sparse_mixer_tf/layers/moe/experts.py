@@ -5,7 +5,7 @@ from keras import ops
 
 from sparse_mixer_tf.layers.activations import activation_named
 from sparse_mixer_tf.layers.dropout import Dropout
-from sparse_mixer_tf.layers.initialization import kernel_initializer as usual_initializer
+from sparse_mixer_tf.layers.initializers import kernel_initializer as usual_initializer
 from sparse_mixer_tf.layers.moe.dropless_experts import choice_feed_forward
 from sparse_mixer_tf.layers.moe.expert_ffn import ExpertWeights, HiddenLayer, expert_feed_forward
 from sparse_mixer_tf.layers.moe.expert_parallel import (

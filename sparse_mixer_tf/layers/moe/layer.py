@@ -5,7 +5,8 @@ import dataclasses
 import keras
 from keras import ops
 
-from sparse_mixer_tf.layers.initialization import ExpertUniform, check_style
+from sparse_mixer_tf.layers.initializers import ExpertUniform, check_style
+from sparse_mixer_tf.layers.intermediates import observed, report, report_routing
 from sparse_mixer_tf.layers.moe.aux_losses import balance_loss, router_z_loss
 from sparse_mixer_tf.layers.moe.config import RoutingSettings
 from sparse_mixer_tf.layers.moe.dispatch import from_experts, to_experts
@@ -25,8 +26,7 @@ from sparse_mixer_tf.layers.moe.routing import (
     tokens_choose,
     ungroup_tokens,
 )
-from sparse_mixer_tf.layers.observation import observed, report, report_routing
-from sparse_mixer_tf.layers.randomness import next_key
+from sparse_mixer_tf.layers.rng import next_key
 
 
 @keras.saving.register_keras_serializable(package="sparse_mixer_tf")

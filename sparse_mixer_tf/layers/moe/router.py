@@ -11,8 +11,8 @@ import math
 import keras
 from keras import ops
 
-from sparse_mixer_tf.layers.initialization import check_style, fan_in_uniform, kernel_initializer
-from sparse_mixer_tf.layers.randomness import next_key, random_uniform
+from sparse_mixer_tf.layers.initializers import check_style, fan_in_uniform, kernel_initializer
+from sparse_mixer_tf.layers.rng import next_key, random_uniform
 
 
 @keras.saving.register_keras_serializable(package="sparse_mixer_tf")

@@ -12,8 +12,7 @@ from sparse_mixer_tf.layers import (
     random_key,
 )
 from sparse_mixer_tf.layers.attention.heads_in_turn import SCORES_AT_ONCE, heads_at_once
-from sparse_mixer_tf.layers.device import made_for
-from sparse_mixer_tf.layers.varying_shapes import varying_shapes
+from sparse_mixer_tf.layers.tracing import made_for, varying_shapes
 from tests.layers.backend import gradients
 
 D_MODEL, HEADS, BATCH = 16, 4, 3

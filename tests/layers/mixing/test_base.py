@@ -5,7 +5,7 @@ import pytest
 from keras import ops
 
 from sparse_mixer_tf import layers
-from sparse_mixer_tf.layers.device import device_kind, made_for
+from sparse_mixer_tf.layers.tracing import device_kind, made_for
 from tests.layers.backend import gradients
 
 MIXERS = {

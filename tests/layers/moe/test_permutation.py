@@ -17,7 +17,7 @@ from sparse_mixer_tf.layers.moe.permutation import (
     slots_in_use,
     slots_per_expert,
 )
-from sparse_mixer_tf.layers.varying_shapes import shapes_may_vary, varying_shapes
+from sparse_mixer_tf.layers.tracing import shapes_may_vary, varying_shapes
 from tests.layers.backend import compiled, gradients
 from tests.layers.small_moe import D_MODEL, layer_for, tokens_of
 

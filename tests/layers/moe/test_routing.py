@@ -20,7 +20,7 @@ from sparse_mixer_tf.layers.moe.routing import (
     tokens_choose,
     ungroup_tokens,
 )
-from sparse_mixer_tf.layers.varying_shapes import varying_shapes
+from sparse_mixer_tf.layers.tracing import varying_shapes
 from tests.layers.backend import gradients
 from tests.layers.small_moe import D_MODEL, layer_for, tokens_of
 

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from sparse_mixer_tf.layers import Dropout, random_key
-from sparse_mixer_tf.layers.randomness import next_key, random_bits, random_uniform
+from sparse_mixer_tf.layers.rng import next_key, random_bits, random_uniform
 from tests.layers.backend import compiled, gradients
 
 KEY = np.array([3, 5], np.uint32)

@@ -1,4 +1,7 @@
-"""The kind of device that layers are made for, where the faster way depends on it."""
+"""The kind of device that layers are made for, where the faster way depends on it.
+
+Whether arrays may be as long as their values say; compilers want every shape beforehand.
+"""
 
 import contextlib
 import os
@@ -33,3 +36,26 @@ def device_kind() -> str:
 def cores() -> int:
     """Cores of the CPU that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+_allowed = threading.local()
+
+
+@contextlib.contextmanager
+def varying_shapes(allowed: bool = True):
+    """Functions traced inside the block are not compiled by XLA, so that shapes may vary.
+
+    Args:
+        allowed: False changes nothing.
+    """
+    outer = shapes_may_vary()
+    _allowed.allowed = outer or allowed
+    try:
+        yield
+    finally:
+        _allowed.allowed = outer
+
+
+def shapes_may_vary() -> bool:
+    """Whether the code runs inside such a block."""
+    return getattr(_allowed, "allowed", False)

@@ -5,8 +5,8 @@ import keras_hub
 
 from sparse_mixer_tf.layers import Dropout
 from sparse_mixer_tf.layers.initializers import kernel_initializer
-from sparse_mixer_tf.models.backbone import SparseMixerBackbone
-from sparse_mixer_tf.models.text_classifier_preprocessor import (
+from sparse_mixer_tf.models.sparse_mixer.backbone import SparseMixerBackbone
+from sparse_mixer_tf.models.sparse_mixer.text_classifier_preprocessor import (
     SparseMixerTextClassifierPreprocessor,
 )
 

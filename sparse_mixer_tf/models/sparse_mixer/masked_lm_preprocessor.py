@@ -3,8 +3,8 @@
 import keras
 import keras_hub
 
-from sparse_mixer_tf.models.backbone import SparseMixerBackbone
-from sparse_mixer_tf.models.tokenizer import SparseMixerTokenizer
+from sparse_mixer_tf.models.sparse_mixer.backbone import SparseMixerBackbone
+from sparse_mixer_tf.models.sparse_mixer.tokenizer import SparseMixerTokenizer
 
 
 @keras.saving.register_keras_serializable(package="sparse_mixer_tf")

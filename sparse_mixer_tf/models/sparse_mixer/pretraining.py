@@ -3,8 +3,8 @@
 import keras
 
 from sparse_mixer_tf.layers.initializers import kernel_initializer
-from sparse_mixer_tf.models.backbone import SparseMixerBackbone
-from sparse_mixer_tf.models.masked_lm import SparseMixerMaskedLM, new_masked_lm_head
+from sparse_mixer_tf.models.sparse_mixer.backbone import SparseMixerBackbone
+from sparse_mixer_tf.models.sparse_mixer.masked_lm import SparseMixerMaskedLM, new_masked_lm_head
 
 
 @keras.saving.register_keras_serializable(package="sparse_mixer_tf")

@@ -3,7 +3,7 @@
 import keras
 import keras_hub
 
-from sparse_mixer_tf.models.backbone import SparseMixerBackbone
+from sparse_mixer_tf.models.sparse_mixer.backbone import SparseMixerBackbone
 
 PAD_PIECES = ("<pad>", "[PAD]")
 

@@ -4,8 +4,10 @@ import keras
 import keras_hub
 
 from sparse_mixer_tf.layers import MaskedLMHead
-from sparse_mixer_tf.models.backbone import SparseMixerBackbone
-from sparse_mixer_tf.models.masked_lm_preprocessor import SparseMixerMaskedLMPreprocessor
+from sparse_mixer_tf.models.sparse_mixer.backbone import SparseMixerBackbone
+from sparse_mixer_tf.models.sparse_mixer.masked_lm_preprocessor import (
+    SparseMixerMaskedLMPreprocessor,
+)
 
 
 def new_masked_lm_head(backbone: SparseMixerBackbone) -> MaskedLMHead:

@@ -1,7 +1,7 @@
 """Whole models: the encoder of any architecture string, and what stands on it."""
 
-from sparse_mixer_tf.models.brainformer_backbone import BrainformerBackbone
-from sparse_mixer_tf.models.brainformer_causal_lm import BrainformerCausalLM
+from sparse_mixer_tf.models.brainformer.backbone import BrainformerBackbone
+from sparse_mixer_tf.models.brainformer.causal_lm import BrainformerCausalLM
 from sparse_mixer_tf.models.sparse_mixer.backbone import SparseMixerBackbone
 from sparse_mixer_tf.models.sparse_mixer.masked_lm import SparseMixerMaskedLM
 from sparse_mixer_tf.models.sparse_mixer.masked_lm_preprocessor import (

@@ -6,7 +6,7 @@ import numpy as np
 from keras import ops
 
 from sparse_mixer_tf.layers.initializers import dense
-from sparse_mixer_tf.models.brainformer_backbone import BrainformerBackbone
+from sparse_mixer_tf.models.brainformer.backbone import BrainformerBackbone
 
 PROMPT_BLOCK = 256
 

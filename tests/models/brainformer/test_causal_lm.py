@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from sparse_mixer_tf.models import BrainformerCausalLM
-from sparse_mixer_tf.models.brainformer_causal_lm import PROMPT_BLOCK
+from sparse_mixer_tf.models.brainformer.causal_lm import PROMPT_BLOCK
 from tests.models import small_brainformer
 from tests.models.small_brainformer import TOP_2
 

@@ -1,0 +1,1 @@
+"""Brainformer language models."""

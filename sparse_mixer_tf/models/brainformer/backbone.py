@@ -19,7 +19,11 @@ from sparse_mixer_tf.layers import (
     remember,
 )
 from sparse_mixer_tf.layers.initializers import check_style, kernel_initializer, layer_norm
-from sparse_mixer_tf.models.stack import check_routing, feed_forward_sublayer, stack_sublayers
+from sparse_mixer_tf.models.sublayer_stack import (
+    check_routing,
+    feed_forward_sublayer,
+    stack_sublayers,
+)
 
 
 @keras.saving.register_keras_serializable(package="sparse_mixer_tf")

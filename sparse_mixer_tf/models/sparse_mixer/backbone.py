@@ -17,7 +17,11 @@ from sparse_mixer_tf.layers import (
     TokenEmbedding,
 )
 from sparse_mixer_tf.layers.initializers import LAYER_NORM_EPSILON, layer_norm
-from sparse_mixer_tf.models.stack import check_routing, feed_forward_sublayer, stack_sublayers
+from sparse_mixer_tf.models.sublayer_stack import (
+    check_routing,
+    feed_forward_sublayer,
+    stack_sublayers,
+)
 
 MIXING = {
     "l": LinearMixing,

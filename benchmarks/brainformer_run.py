@@ -12,9 +12,9 @@ from absl import flags
 from sparse_mixer_tf import flags as package_flags
 from sparse_mixer_tf.optimizers import scheduled_optimizer
 from sparse_mixer_tf.tasks import TASKS
+from sparse_mixer_tf.training.distributed.input import one_ahead
 from sparse_mixer_tf.training.evaluation import EvaluationStep, evaluation_sums
 from sparse_mixer_tf.training.memory import carried_memory
-from sparse_mixer_tf.training.one_ahead import one_ahead
 from sparse_mixer_tf.training.step import TrainStep
 
 ARCHITECTURE, D_FF, SPAN_LOSS = "sgfgfg.sgfgfg", 256, 5e-7

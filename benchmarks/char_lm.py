@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks import timing
 from benchmarks.brainformer_run import SPAN_LOSS, Configuration, Run, corpus, peer_of
-from sparse_mixer_tf.training.cores import share_out_cores
+from sparse_mixer_tf.training.distributed.cpu_partition import share_out_cores
 
 # Training tokens per second of the published code.
 ORIGINAL = {

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks import timing
 from benchmarks.brainformer_run import HELD_OUT, SPAN_LOSS, Configuration, Run, corpus, peer_of
-from sparse_mixer_tf.training.cores import share_out_cores
+from sparse_mixer_tf.training.distributed.cpu_partition import share_out_cores
 
 SIZES = Configuration(128, 4, 128, 256, 16, True)
 ORIGINAL = (3.295, 2.662, 2.861, 2.519, 2.482, 2.452, 2.470)

@@ -69,7 +69,7 @@ def compare(
     """Prints both tables; for each contestant how many times as fast as the first, by round."""
     if options.parts_at_once > 1:
         # Not above: on JAX there need be no TensorFlow.
-        from sparse_mixer_tf.training.cores import share_out_cores
+        from sparse_mixer_tf.training.distributed.cpu_partition import share_out_cores
 
         share_out_cores(options.parts_at_once)
     ratios = {}

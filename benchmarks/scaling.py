@@ -25,8 +25,8 @@ from pipelines.settings import DataSettings
 from sparse_mixer_tf.optimizers import adamw
 from sparse_mixer_tf.settings import ModelSettings, TrainingSettings
 from sparse_mixer_tf.tasks import TASKS
+from sparse_mixer_tf.training.distributed.strategy import make_strategy, mirrored
 from sparse_mixer_tf.training.step import TrainStep
-from sparse_mixer_tf.training.strategy import make_strategy, mirrored
 
 _SEQ_LENGTH = 128
 

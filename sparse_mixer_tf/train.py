@@ -28,18 +28,25 @@ from sparse_mixer_tf.tasks import TASKS
 from sparse_mixer_tf.tasks.task import Task
 from sparse_mixer_tf.training import workdir as workdirs
 from sparse_mixer_tf.training.checkpoint import CheckpointError, Checkpoints, named
-from sparse_mixer_tf.training.cluster import Agreement, from_environment
-from sparse_mixer_tf.training.cores import check_parts_at_once, in_parts_that_fit, share_out_cores
-from sparse_mixer_tf.training.distributed_input import distributed
+from sparse_mixer_tf.training.distributed.cluster import Agreement, from_environment
+from sparse_mixer_tf.training.distributed.cpu_partition import (
+    check_parts_at_once,
+    in_parts_that_fit,
+    share_out_cores,
+)
+from sparse_mixer_tf.training.distributed.expert_parallel import (
+    ExpertExchange,
+    check_expert_parallel,
+)
+from sparse_mixer_tf.training.distributed.input import distributed
+from sparse_mixer_tf.training.distributed.strategy import make_strategy
 from sparse_mixer_tf.training.evaluation import EvaluationStep, evaluation_sums
-from sparse_mixer_tf.training.expert_parallel import ExpertExchange, check_expert_parallel
 from sparse_mixer_tf.training.health import new_history
 from sparse_mixer_tf.training.loop import Loop
 from sparse_mixer_tf.training.maintenance import MaintenanceWatch
 from sparse_mixer_tf.training.memory import carried_memory
 from sparse_mixer_tf.training.saver import Saver
 from sparse_mixer_tf.training.step import TrainStep
-from sparse_mixer_tf.training.strategy import make_strategy
 from sparse_mixer_tf.training.watch import TrainingStopped, Watch
 
 # What --help shows besides the program's own flags.

@@ -6,9 +6,9 @@ import numpy as np
 import tensorflow as tf
 
 from sparse_mixer_tf.layers.tracing import varying_shapes
+from sparse_mixer_tf.training.distributed.strategy import compiles_everything
 from sparse_mixer_tf.training.memory import carried_memory, with_memory
 from sparse_mixer_tf.training.parts import at_once
-from sparse_mixer_tf.training.strategy import compiles_everything
 
 
 class EvaluationStep:

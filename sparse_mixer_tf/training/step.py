@@ -15,11 +15,11 @@ import tensorflow as tf
 
 from sparse_mixer_tf import stopwatch
 from sparse_mixer_tf.optimizers import Adagrad
-from sparse_mixer_tf.training.expert_parallel import ExpertExchange
+from sparse_mixer_tf.training.distributed.expert_parallel import ExpertExchange
+from sparse_mixer_tf.training.distributed.strategy import compiles_everything
 from sparse_mixer_tf.training.gradients import Gradients, Objective
 from sparse_mixer_tf.training.health import judge, new_history, remember
 from sparse_mixer_tf.training.memory import CarriedMemory, with_memory
-from sparse_mixer_tf.training.strategy import compiles_everything
 
 
 class TrainStep:

@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 
 from sparse_mixer_tf.optimizers import adamw
+from sparse_mixer_tf.training.distributed.strategy import mirrored
 from sparse_mixer_tf.training.step import TrainStep
-from sparse_mixer_tf.training.strategy import mirrored
 
 PARTS = 4
 

@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.datasets import pretraining
 from pipelines.examples import collate
-from sparse_mixer_tf.training.distributed_input import replica_batches
+from sparse_mixer_tf.training.distributed.input import replica_batches
 from tests.pipelines.conftest import corpus, settings, store  # noqa: F401
 
 KINDS = ("pretrain", "classify", "causal_lm")

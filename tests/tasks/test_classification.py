@@ -10,8 +10,8 @@ from pipelines.settings import DataSettings
 from pipelines.tokenizers import sentencepiece_training
 from sparse_mixer_tf.settings import ModelSettings, SettingsError, TrainingSettings
 from sparse_mixer_tf.tasks import Classification, Pretraining
+from sparse_mixer_tf.training.distributed.strategy import mirrored
 from sparse_mixer_tf.training.evaluation import EvaluationStep, evaluation_sums
-from sparse_mixer_tf.training.strategy import mirrored
 
 NOUNS = ("river", "stone", "window", "garden", "letter", "paper", "engine", "bridge")
 

@@ -88,7 +88,7 @@ def test_the_loss_is_the_mean_reach_in_tokens_once_for_two_calls():
 def test_an_update_never_leaves_the_unit_interval(replicas, jit_compile):
     import tensorflow as tf
 
-    from sparse_mixer_tf.training.strategy import mirrored
+    from sparse_mixer_tf.training.distributed.strategy import mirrored
 
     if replicas > 1 and jit_compile:
         pytest.skip("collectives cannot be compiled here")

@@ -13,10 +13,13 @@ from sparse_mixer_tf.layers.moe.expert_parallel import experts_apart
 from sparse_mixer_tf.optimizers import make_optimizer
 from sparse_mixer_tf.settings import SettingsError
 from sparse_mixer_tf.training.checkpoint import Checkpoints, named
+from sparse_mixer_tf.training.distributed.expert_parallel import (
+    ExpertExchange,
+    check_expert_parallel,
+)
+from sparse_mixer_tf.training.distributed.strategy import mirrored
 from sparse_mixer_tf.training.evaluation import EvaluationStep
-from sparse_mixer_tf.training.expert_parallel import ExpertExchange, check_expert_parallel
 from sparse_mixer_tf.training.step import TrainStep
-from sparse_mixer_tf.training.strategy import mirrored
 
 ROUTERS = ("experts_choose", "tokens_choose", "dropless")
 BATCH, SEQ, D_MODEL = 8, 6, 8

@@ -1,9 +1,15 @@
-"""Batches cut along their rows, to the replicas of every process."""
+"""Batches cut along their rows, to the replicas of every process.
+
+The next batch, fetched while a step computes.
+"""
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 import tensorflow as tf
 
-from sparse_mixer_tf.training.cluster import Cluster
-from sparse_mixer_tf.training.one_ahead import one_ahead
+from sparse_mixer_tf.training.distributed.cluster import Cluster
 
 
 def distributed(stream: tf.data.Dataset, strategy: tf.distribute.Strategy, cluster: Cluster):
@@ -63,3 +69,26 @@ def replica_batches(stream: tf.data.Dataset, replicas_here: int) -> tf.data.Data
         return tf.data.Dataset.from_tensor_slices(tf.nest.map_structure(cut, batch))
 
     return stream.flat_map(parts).prefetch(2)
+
+
+Item = TypeVar("Item")
+_END = object()
+
+
+def one_ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """The same items in their order, each fetched by a thread before it is asked for.
+
+    The first is fetched from now on, each other from when the one before is handed out. Even a
+    batch that is ready takes TensorFlow a millisecond of Python to hand over. What goes wrong with
+    an item is raised where it would have come.
+    """
+    thread = ThreadPoolExecutor(1, thread_name_prefix="one_ahead")
+    iterator = iter(items)
+    return _handed_out(iterator, thread, thread.submit(next, iterator, _END))
+
+
+def _handed_out(iterator: Iterator[Item], thread: ThreadPoolExecutor, coming: Future):
+    with thread:
+        while (item := coming.result()) is not _END:
+            coming = thread.submit(next, iterator, _END)
+            yield item

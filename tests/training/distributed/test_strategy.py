@@ -4,8 +4,8 @@ import pytest
 import tensorflow as tf
 
 from sparse_mixer_tf.settings import SettingsError
-from sparse_mixer_tf.training.cluster import Agreement, Cluster, from_environment
-from sparse_mixer_tf.training.strategy import make_strategy, mirrored
+from sparse_mixer_tf.training.distributed.cluster import Agreement, Cluster, from_environment
+from sparse_mixer_tf.training.distributed.strategy import make_strategy, mirrored
 
 
 def _config(workers=2, index=1, kind="worker"):

@@ -5,7 +5,7 @@ import functools
 import tensorflow as tf
 
 from sparse_mixer_tf.settings import SettingsError
-from sparse_mixer_tf.training.cluster import from_environment
+from sparse_mixer_tf.training.distributed.cluster import from_environment
 
 
 def make_strategy(

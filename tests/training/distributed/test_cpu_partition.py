@@ -6,11 +6,15 @@ import tensorflow as tf
 
 from sparse_mixer_tf.layers.tracing import cores
 from sparse_mixer_tf.settings import RunSettings, SettingsError
-from sparse_mixer_tf.training.cores import check_parts_at_once, in_parts_that_fit, share_out_cores
+from sparse_mixer_tf.training.distributed.cpu_partition import (
+    check_parts_at_once,
+    in_parts_that_fit,
+    share_out_cores,
+)
 
 PROGRAM = """
 import sys
-from sparse_mixer_tf.training.cores import share_out_cores
+from sparse_mixer_tf.training.distributed.cpu_partition import share_out_cores
 import tensorflow as tf
 
 share_out_cores(int(sys.argv[1]))

@@ -10,12 +10,12 @@ import tensorflow as tf
 from absl import flags
 
 from sparse_mixer_tf import flags as package_flags
-from sparse_mixer_tf.optimizers import scheduled_optimizer
 from sparse_mixer_tf.tasks import TASKS
 from sparse_mixer_tf.training.distributed.input import one_ahead
-from sparse_mixer_tf.training.evaluation import EvaluationStep, evaluation_sums
-from sparse_mixer_tf.training.memory import carried_memory
-from sparse_mixer_tf.training.step import TrainStep
+from sparse_mixer_tf.training.eval_step import EvaluationStep, evaluation_sums
+from sparse_mixer_tf.training.optimizers import scheduled_optimizer
+from sparse_mixer_tf.training.recurrent_state import carried_memory
+from sparse_mixer_tf.training.train_step import TrainStep
 
 ARCHITECTURE, D_FF, SPAN_LOSS = "sgfgfg.sgfgfg", 256, 5e-7
 # The share of a text that is for validation, and as much again for the test.

@@ -22,9 +22,9 @@ from sparse_mixer_tf.layers.moe.expert_parallel import (
     rows_from_owners,
     rows_to_owners,
 )
-from sparse_mixer_tf.optimizers import adamw
 from sparse_mixer_tf.training.distributed.expert_parallel import ExpertExchange
 from sparse_mixer_tf.training.distributed.strategy import make_strategy
+from sparse_mixer_tf.training.optimizers import adamw
 
 TOKENS, D_MODEL, D_FF = 4096, 256, 1024
 ROUTERS = ("experts_choose", "dropless")

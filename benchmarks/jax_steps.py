@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from sparse_mixer_tf.losses import cross_entropy_sums
+from sparse_mixer_tf.training.losses import cross_entropy_sums
 
 # A GPU's memory is taken as it is needed: while one process compares, another takes the rate of a
 # product, and the peers on PyTorch have to fit in beside.

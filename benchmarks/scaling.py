@@ -22,11 +22,11 @@ from pathlib import Path
 import tensorflow as tf
 
 from pipelines.settings import DataSettings
-from sparse_mixer_tf.optimizers import adamw
 from sparse_mixer_tf.settings import ModelSettings, TrainingSettings
 from sparse_mixer_tf.tasks import TASKS
 from sparse_mixer_tf.training.distributed.strategy import make_strategy, mirrored
-from sparse_mixer_tf.training.step import TrainStep
+from sparse_mixer_tf.training.optimizers import adamw
+from sparse_mixer_tf.training.train_step import TrainStep
 
 _SEQ_LENGTH = 128
 

@@ -12,8 +12,8 @@ from keras import ops
 from sparse_mixer_tf.compilation import ALL, ELEMENTWISE, NAMES
 from sparse_mixer_tf.compilation import compiled as compiled_as
 from sparse_mixer_tf.layers.tracing import varying_shapes
-from sparse_mixer_tf.losses import cross_entropy_sums
-from sparse_mixer_tf.training.step import TrainStep
+from sparse_mixer_tf.training.losses import cross_entropy_sums
+from sparse_mixer_tf.training.train_step import TrainStep
 
 # It takes the functions of several layers for one that is traced again and again, and warns.
 tf.get_logger().setLevel("ERROR")

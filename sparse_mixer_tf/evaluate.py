@@ -19,7 +19,7 @@ from sparse_mixer_tf import benchmark, command_line
 from sparse_mixer_tf.runs import open_run
 from sparse_mixer_tf.scoring import score, write_predictions
 from sparse_mixer_tf.settings import SettingsError
-from sparse_mixer_tf.training.progress import evaluation_line
+from sparse_mixer_tf.training.console import evaluation_line
 from sparse_mixer_tf.training.workdir import VOCABULARY, write_atomically
 
 flags.DEFINE_list("split", [], "Splits to score; by default those that are held out.")

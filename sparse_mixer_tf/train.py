@@ -16,8 +16,7 @@ from absl import flags
 
 import pipelines.flags
 import sparse_mixer_tf.flags as package_flags
-from sparse_mixer_tf import command_line, compilation, optimizers, reporting, reports, sweep
-from sparse_mixer_tf.continuation import as_it_began, is_extended
+from sparse_mixer_tf import command_line, compilation, reporting, reports, sweep
 from sparse_mixer_tf.layers.moe.expert_parallel import experts_apart
 from sparse_mixer_tf.layers.tracing import device_kind
 from sparse_mixer_tf.mixing_choice import in_known_mixing
@@ -26,7 +25,9 @@ from sparse_mixer_tf.runs import check_vocabulary, fork, start_from
 from sparse_mixer_tf.settings import SettingsError, check_batch
 from sparse_mixer_tf.tasks import TASKS
 from sparse_mixer_tf.tasks.task import Task
+from sparse_mixer_tf.training import optimizers
 from sparse_mixer_tf.training import workdir as workdirs
+from sparse_mixer_tf.training.async_checkpoint import Saver
 from sparse_mixer_tf.training.checkpoint import CheckpointError, Checkpoints, named
 from sparse_mixer_tf.training.distributed.cluster import Agreement, from_environment
 from sparse_mixer_tf.training.distributed.cpu_partition import (
@@ -40,14 +41,13 @@ from sparse_mixer_tf.training.distributed.expert_parallel import (
 )
 from sparse_mixer_tf.training.distributed.input import distributed
 from sparse_mixer_tf.training.distributed.strategy import make_strategy
-from sparse_mixer_tf.training.evaluation import EvaluationStep, evaluation_sums
-from sparse_mixer_tf.training.health import new_history
+from sparse_mixer_tf.training.eval_step import EvaluationStep, evaluation_sums
 from sparse_mixer_tf.training.loop import Loop
-from sparse_mixer_tf.training.maintenance import MaintenanceWatch
-from sparse_mixer_tf.training.memory import carried_memory
-from sparse_mixer_tf.training.saver import Saver
-from sparse_mixer_tf.training.step import TrainStep
-from sparse_mixer_tf.training.watch import TrainingStopped, Watch
+from sparse_mixer_tf.training.preemption import MaintenanceWatch
+from sparse_mixer_tf.training.recurrent_state import carried_memory
+from sparse_mixer_tf.training.stability import TrainingStopped, Watch, new_history
+from sparse_mixer_tf.training.train_step import TrainStep
+from sparse_mixer_tf.training.workdir import as_it_began, is_extended
 
 # What --help shows besides the program's own flags.
 flags.adopt_module_key_flags(pipelines.flags)

@@ -9,7 +9,7 @@ import tensorflow as tf
 from sparse_mixer_tf.layers import observe_assignments, observe_attention
 from sparse_mixer_tf.tasks.encoder import by_use, model_inputs
 from sparse_mixer_tf.tasks.task import Task
-from sparse_mixer_tf.training.memory import with_memory
+from sparse_mixer_tf.training.recurrent_state import with_memory
 
 # Enough that the hundred most frequent pieces come to every expert; seconds for a small model.
 TOKENS, TOKENS_AT_ONCE = 32_768, 4_096

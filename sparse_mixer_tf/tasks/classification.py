@@ -9,7 +9,6 @@ from pipelines.schema import ArraySpec, classification_batch
 from pipelines.settings import DataSettings
 from sparse_mixer_tf.cost import Cost
 from sparse_mixer_tf.cost_tables import classification_table
-from sparse_mixer_tf.losses import cross_entropy_sums, squared_error_sums
 from sparse_mixer_tf.metrics import Predictions, scores
 from sparse_mixer_tf.models import SparseMixerTextClassifier
 from sparse_mixer_tf.settings import SettingsError
@@ -22,6 +21,7 @@ from sparse_mixer_tf.tasks.encoder import (
 )
 from sparse_mixer_tf.tasks.filling import show
 from sparse_mixer_tf.tasks.task import Task
+from sparse_mixer_tf.training.losses import cross_entropy_sums, squared_error_sums
 
 _MISTAKES = 10
 

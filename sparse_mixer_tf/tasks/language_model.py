@@ -17,7 +17,6 @@ from pipelines.tokenizers import sentencepiece_model
 from sparse_mixer_tf.cost import Cost
 from sparse_mixer_tf.cost_tables import causal_lm_table
 from sparse_mixer_tf.layers import growing_num_selected_experts
-from sparse_mixer_tf.losses import cross_entropy_sums
 from sparse_mixer_tf.models import BrainformerBackbone, BrainformerCausalLM
 from sparse_mixer_tf.settings import SettingsError
 from sparse_mixer_tf.tasks.continuing import continue_texts, make_sampler, sample_lines
@@ -29,6 +28,7 @@ from sparse_mixer_tf.tasks.encoder import (
     routing_sums,
 )
 from sparse_mixer_tf.tasks.task import Task
+from sparse_mixer_tf.training.losses import cross_entropy_sums
 
 _PROMPT, _CONTINUATION = 64, 120
 _SPAN_UNIT = 64

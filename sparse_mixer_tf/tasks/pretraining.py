@@ -11,7 +11,6 @@ from pipelines.settings import DataSettings
 from pipelines.store.store import TokenStore
 from sparse_mixer_tf.cost import Cost
 from sparse_mixer_tf.cost_tables import pretraining_table
-from sparse_mixer_tf.losses import cross_entropy_sums
 from sparse_mixer_tf.models import PretrainingModel
 from sparse_mixer_tf.settings import SettingsError
 from sparse_mixer_tf.tasks.encoder import (
@@ -23,6 +22,7 @@ from sparse_mixer_tf.tasks.encoder import (
 )
 from sparse_mixer_tf.tasks.filling import fill, sample_lines, show
 from sparse_mixer_tf.tasks.task import Task
+from sparse_mixer_tf.training.losses import cross_entropy_sums
 
 _SAMPLES = 6
 

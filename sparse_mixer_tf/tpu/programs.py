@@ -9,15 +9,15 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from sparse_mixer_tf import optimizers
 from sparse_mixer_tf.layers.tracing import made_for
 from sparse_mixer_tf.settings import TrainingSettings, check_batch
 from sparse_mixer_tf.tasks.encoder import forward
 from sparse_mixer_tf.tasks.task import Task
 from sparse_mixer_tf.tpu.lowering import lower
-from sparse_mixer_tf.training.evaluation import EvaluationStep
-from sparse_mixer_tf.training.memory import carried_memory, with_memory
-from sparse_mixer_tf.training.step import TrainStep
+from sparse_mixer_tf.training import optimizers
+from sparse_mixer_tf.training.eval_step import EvaluationStep
+from sparse_mixer_tf.training.recurrent_state import carried_memory, with_memory
+from sparse_mixer_tf.training.train_step import TrainStep
 
 PROGRAMS = TRAIN, EVALUATION, SERVING = "train step", "evaluation step", "serving"
 

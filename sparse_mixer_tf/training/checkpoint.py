@@ -3,9 +3,12 @@
 Each is a folder `checkpoints/00000100/` with the variables in `state.safetensors` (a format that
 cannot hold code) and a `manifest.json` with its checksum, the step and what the run was made of. It
 is written under another name, read back, and only then renamed.
+
+What a checkpoint says of itself, sealed: a bit that has changed is found.
 """
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,9 +19,7 @@ from absl import logging
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from sparse_mixer_tf.training import manifest as manifests
-from sparse_mixer_tf.training.manifest import MANIFEST
-from sparse_mixer_tf.training.retries import with_retries
+from sparse_mixer_tf.training.retry import with_retries
 
 STATE = "state.safetensors"
 
@@ -103,7 +104,7 @@ class Checkpoints:
             save_file(arrays, folder / STATE)
         except SafetensorError as error:
             raise OSError(f"{folder / STATE}: {error}") from error
-        manifests.write(folder, {"step": step, "sha256": _sha256(folder / STATE)} | facts)
+        write(folder, {"step": step, "sha256": _sha256(folder / STATE)} | facts)
         for path in (folder / STATE, folder / MANIFEST, folder):
             _flush(path)
         _verify_equal(load_file(folder / STATE), arrays)
@@ -163,7 +164,7 @@ class Checkpoints:
     def _manifests(self, steps: Iterable[int]) -> Iterator[dict]:
         for step in steps:
             try:
-                yield manifests.read(self.folder / f"{step:08d}")
+                yield read(self.folder / f"{step:08d}")
             except (OSError, ValueError):
                 continue  # A damaged one is named when it is restored.
 
@@ -200,7 +201,7 @@ class Checkpoints:
         folder = self.folder / f"{step:08d}"
 
         def read():
-            manifest = manifests.read(folder)
+            manifest = read(folder)
             if _sha256(folder / STATE) != manifest["sha256"]:
                 raise ValueError("its checksum is wrong")
             return manifest, load_file(folder / STATE)
@@ -255,3 +256,41 @@ def _flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+MANIFEST = "manifest.json"
+_SEAL = "seal"
+
+
+def write(folder: Path, facts: dict) -> None:
+    """Writes the manifest of a checkpoint.
+
+    Args:
+        facts: go to JSON; the step among them.
+    """
+    facts = json.loads(json.dumps(facts))
+    (folder / MANIFEST).write_text(json.dumps(facts | {_SEAL: _seal(facts)}, indent=1), "utf-8")
+
+
+def read(folder: Path) -> dict:
+    """The facts of a checkpoint, whose folder is named after its step.
+
+    Raises:
+        OSError: there is no manifest, or it cannot be read.
+        ValueError: it is not as it was written.
+    """
+    try:
+        facts = json.loads((folder / MANIFEST).read_text("utf-8"))
+    except RecursionError:
+        raise ValueError("its manifest has no end") from None
+    if not isinstance(facts, dict) or facts.get("step") != int(folder.name):
+        raise ValueError("its manifest is of something else")
+    # Checkpoints of earlier versions have none.
+    if facts.pop(_SEAL, seal := _seal(facts)) != seal:
+        raise ValueError("its manifest was changed")
+    return facts
+
+
+def _seal(facts: dict) -> str:
+    bare = {name: value for name, value in facts.items() if name != _SEAL}
+    return hashlib.sha256(json.dumps(bare, sort_keys=True).encode()).hexdigest()

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from sparse_mixer_tf.settings import RunSettings
-from sparse_mixer_tf.training.guard import Interruption
+from sparse_mixer_tf.training.async_checkpoint import Saver
+from sparse_mixer_tf.training.console import Stopwatch, evaluation_line, progress_line
+from sparse_mixer_tf.training.metric_writers import MetricsWriter
+from sparse_mixer_tf.training.preemption import Interruption
 from sparse_mixer_tf.training.profiler import Profiler
-from sparse_mixer_tf.training.progress import Stopwatch, evaluation_line, progress_line
-from sparse_mixer_tf.training.saver import Saver
-from sparse_mixer_tf.training.watch import Watch
-from sparse_mixer_tf.training.writers import MetricsWriter
+from sparse_mixer_tf.training.stability import Watch
 
 # Of one step, or of one variable: not metrics to average.
 _NOT_AVERAGED = ("applied", "spike", "gradient_squares")

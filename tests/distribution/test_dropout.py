@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sparse_mixer_tf.optimizers import adamw
 from sparse_mixer_tf.training.distributed.strategy import mirrored
-from sparse_mixer_tf.training.step import TrainStep
+from sparse_mixer_tf.training.optimizers import adamw
+from sparse_mixer_tf.training.train_step import TrainStep
 
 PARTS = 4
 

@@ -11,9 +11,9 @@ import pytest
 import tensorflow as tf
 
 from sparse_mixer_tf.layers import observe_routing
-from sparse_mixer_tf.losses import cross_entropy_sums
 from sparse_mixer_tf.models import PretrainingModel, SparseMixerTextClassifier
-from sparse_mixer_tf.optimizers import adamw
+from sparse_mixer_tf.training.losses import cross_entropy_sums
+from sparse_mixer_tf.training.optimizers import adamw
 from tests.models.flax_parameters import (
     build_backbone,
     inputs_of,

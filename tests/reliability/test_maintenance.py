@@ -5,8 +5,8 @@ from functools import partial
 
 import pytest
 
-from sparse_mixer_tf.training import maintenance
-from sparse_mixer_tf.training.maintenance import MaintenanceWatch, notice
+from sparse_mixer_tf.training import preemption
+from sparse_mixer_tf.training.preemption import MaintenanceWatch, notice
 from tests.training.test_loop import Run
 
 NOTICES = [("maintenance-event", "TERMINATE_ON_HOST_MAINTENANCE"), ("preempted", "TRUE")]
@@ -57,7 +57,7 @@ def test_a_server_that_fails_now_and_then_is_asked_again(metadata, monkeypatch):
             raise value
         return value
 
-    monkeypatch.setattr(maintenance, "notice", answer)
+    monkeypatch.setattr(preemption, "notice", answer)
     heard, said = [], []
     with MaintenanceWatch(heard.append, said.append, every_seconds=0.01):
         _wait_for(lambda: heard)

@@ -11,7 +11,7 @@ from pipelines.tokenizers import sentencepiece_training
 from sparse_mixer_tf.settings import ModelSettings, SettingsError, TrainingSettings
 from sparse_mixer_tf.tasks import Classification, Pretraining
 from sparse_mixer_tf.training.distributed.strategy import mirrored
-from sparse_mixer_tf.training.evaluation import EvaluationStep, evaluation_sums
+from sparse_mixer_tf.training.eval_step import EvaluationStep, evaluation_sums
 
 NOUNS = ("river", "stone", "window", "garden", "letter", "paper", "engine", "bridge")
 

@@ -7,12 +7,12 @@ import pytest
 import tensorflow as tf
 
 from pipelines.settings import DataSettings
-from sparse_mixer_tf.optimizers import make_optimizer
 from sparse_mixer_tf.settings import ModelSettings, TrainingSettings
 from sparse_mixer_tf.tasks import LanguageModel
-from sparse_mixer_tf.training.evaluation import EvaluationStep, evaluation_sums
-from sparse_mixer_tf.training.memory import carried_memory
-from sparse_mixer_tf.training.step import TrainStep
+from sparse_mixer_tf.training.eval_step import EvaluationStep, evaluation_sums
+from sparse_mixer_tf.training.optimizers import make_optimizer
+from sparse_mixer_tf.training.recurrent_state import carried_memory
+from sparse_mixer_tf.training.train_step import TrainStep
 from tests.models.test_brainformer_reference import (
     in_our_layout,
     load,  # noqa: F401

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from sparse_mixer_tf.settings import RunSettings
+from sparse_mixer_tf.training.async_checkpoint import Saver
 from sparse_mixer_tf.training.checkpoint import Checkpoints
 from sparse_mixer_tf.training.loop import Loop
-from sparse_mixer_tf.training.saver import Saver
-from sparse_mixer_tf.training.watch import TrainingStopped, Watch
+from sparse_mixer_tf.training.stability import TrainingStopped, Watch
 
 
 class Total:

@@ -3,9 +3,10 @@ from functools import partial
 
 import pytest
 
-from sparse_mixer_tf.settings import SettingsError, TrainingSettings
-from sparse_mixer_tf.training import retries
+from sparse_mixer_tf.settings import ModelSettings, SettingsError, TrainingSettings
+from sparse_mixer_tf.training import retry
 from sparse_mixer_tf.training import workdir as workdirs
+from sparse_mixer_tf.training.workdir import as_it_began
 
 
 def test_a_new_and_an_empty_folder_hold_no_run(tmp_path):
@@ -68,7 +69,7 @@ def test_only_more_steps_at_a_rate_that_does_not_know_the_last_extend_a_run(earl
 
 
 def test_a_file_system_that_fails_now_and_then_is_tried_again(tmp_path, monkeypatch, caplog):
-    patient = partial(retries.with_retries, sleep=lambda seconds: None)
+    patient = partial(retry.with_retries, sleep=lambda seconds: None)
     monkeypatch.setattr(workdirs, "with_retries", patient)
     replace, left = os.replace, [3]
 
@@ -86,3 +87,26 @@ def test_a_file_system_that_fails_now_and_then_is_tried_again(tmp_path, monkeypa
     with pytest.raises(OSError, match="input/output error"):
         workdirs.write_atomically(tmp_path / "settings.json", "new")
     assert (tmp_path / "settings.json").read_text() == "{}"
+
+
+def _before(precision: str, **model) -> dict:
+    return {"training": {"precision": precision}, "model": model}
+
+
+@pytest.mark.parametrize("way", ["fft", "matmul", "auto"])
+def test_auto_is_what_it_came_to_when_the_run_began(way):
+    before = _before("mixed_bfloat16", mixing_implementation=way)
+    training, model = as_it_began(before, TrainingSettings(precision="auto"), ModelSettings())
+    assert training == TrainingSettings(precision="mixed_bfloat16")
+    assert model == ModelSettings(mixing_implementation=way)
+
+
+def test_what_is_asked_for_is_left_alone():
+    asked = TrainingSettings(precision="float32"), ModelSettings(mixing_implementation="fft")
+    before = _before("mixed_bfloat16", mixing_implementation="matmul")
+    assert as_it_began(before, *asked) == asked
+
+
+def test_a_run_older_than_the_choice_has_none():
+    model = as_it_began(_before("float32"), TrainingSettings(), ModelSettings())[1]
+    assert model.mixing_implementation == "auto"

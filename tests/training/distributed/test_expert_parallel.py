@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from sparse_mixer_tf.layers import MixtureOfExperts, RoutingSettings, random_key
 from sparse_mixer_tf.layers.moe.expert_parallel import experts_apart
-from sparse_mixer_tf.optimizers import make_optimizer
 from sparse_mixer_tf.settings import SettingsError
 from sparse_mixer_tf.training.checkpoint import Checkpoints, named
 from sparse_mixer_tf.training.distributed.expert_parallel import (
@@ -18,8 +17,9 @@ from sparse_mixer_tf.training.distributed.expert_parallel import (
     check_expert_parallel,
 )
 from sparse_mixer_tf.training.distributed.strategy import mirrored
-from sparse_mixer_tf.training.evaluation import EvaluationStep
-from sparse_mixer_tf.training.step import TrainStep
+from sparse_mixer_tf.training.eval_step import EvaluationStep
+from sparse_mixer_tf.training.optimizers import make_optimizer
+from sparse_mixer_tf.training.train_step import TrainStep
 
 ROUTERS = ("experts_choose", "tokens_choose", "dropless")
 BATCH, SEQ, D_MODEL = 8, 6, 8

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sparse_mixer_tf.optimizers import adamw
 from sparse_mixer_tf.training.checkpoint import Checkpoints, named
 from sparse_mixer_tf.training.distributed.strategy import mirrored
-from sparse_mixer_tf.training.evaluation import EvaluationStep, evaluation_sums
-from sparse_mixer_tf.training.memory import carried_memory
-from sparse_mixer_tf.training.step import TrainStep
+from sparse_mixer_tf.training.eval_step import EvaluationStep, evaluation_sums
+from sparse_mixer_tf.training.optimizers import adamw
+from sparse_mixer_tf.training.recurrent_state import carried_memory
+from sparse_mixer_tf.training.train_step import TrainStep
 
 BATCH, WIDTH = 8, 3
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import tensorflow as tf
 from absl import logging
 
-from sparse_mixer_tf.training.retries import with_retries
+from sparse_mixer_tf.training.retry import with_retries
 
 
 class MetricsWriter:

@@ -1,4 +1,6 @@
-"""Hearing of it before a machine of Google's cloud is taken away: its metadata server says so.
+"""What ends a run early: a signal, or a request that stands for one.
+
+Hearing of it before a machine of Google's cloud is taken away: its metadata server says so.
 
 A preempted machine, or one that is about to be stopped for maintenance, tells so in two values that
 any process on it may read. Other schedulers send SIGTERM, which needs no watching. See "Query
@@ -8,9 +10,45 @@ metadata" and "Monitor host maintenance" in the documentation of Compute Engine;
 
 import http.client
 import os
+import signal
 import threading
 import urllib.request
 from collections.abc import Callable
+
+
+class Interruption:
+    """Remembers SIGTERM and SIGINT, so that the loop can finish its step and save.
+
+    Use as a context manager; `requested` is the signal's name, or None. `request` does as a signal
+    does, from any thread. A second signal ends the process at once. Outside the main thread signals
+    cannot be caught and nothing is changed.
+    """
+
+    def __init__(self):
+        self.requested: str | None = None
+        self._before = {}
+
+    def request(self, name: str) -> None:
+        self.requested = name
+
+    def _received(self, number, frame):
+        self.request(signal.Signals(number).name)
+        self._restore()
+
+    def _restore(self):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+    def __enter__(self):
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._before[number] = signal.signal(number, self._received)
+        return self
+
+    def __exit__(self, *_):
+        self._restore()
+
 
 # Value: what it must begin with for the machine to be taken away; a live migration goes unnoticed.
 NOTICES = {"maintenance-event": "TERMINATE", "preempted": "TRUE"}

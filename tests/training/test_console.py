@@ -1,11 +1,6 @@
 import pytest
 
-from sparse_mixer_tf.training.progress import (
-    Stopwatch,
-    duration,
-    evaluation_line,
-    progress_line,
-)
+from sparse_mixer_tf.training.console import Stopwatch, duration, evaluation_line, progress_line
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 import json
 
-from sparse_mixer_tf.training.writers import MetricsWriter
+from sparse_mixer_tf.training.metric_writers import MetricsWriter
 
 
 def _lines(path):

@@ -7,10 +7,10 @@ import tensorflow as tf
 
 from sparse_mixer_tf.compilation import ELEMENTWISE, compiled
 from sparse_mixer_tf.layers.tracing import shapes_may_vary
-from sparse_mixer_tf.optimizers import Adagrad, adamw
 from sparse_mixer_tf.training.distributed.strategy import mirrored
-from sparse_mixer_tf.training.evaluation import EvaluationStep
-from sparse_mixer_tf.training.step import TrainStep
+from sparse_mixer_tf.training.eval_step import EvaluationStep
+from sparse_mixer_tf.training.optimizers import Adagrad, adamw
+from sparse_mixer_tf.training.train_step import TrainStep
 
 BATCH = 8
 

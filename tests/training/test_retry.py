@@ -1,6 +1,6 @@
 import pytest
 
-from sparse_mixer_tf.training.retries import with_retries
+from sparse_mixer_tf.training.retry import with_retries
 
 
 class Failing:

@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from sparse_mixer_tf.training import parts
+from sparse_mixer_tf.training import microbatch
 
 ROWS = tf.reshape(tf.range(12.0), [6, 2])
 
@@ -42,8 +42,8 @@ def _parts_and_ancestors(cut, kinds: tuple) -> list[tuple[str, set]]:
 @pytest.mark.parametrize(
     ("way", "kinds", "traced", "waits"),
     [
-        (parts.at_once, ("PartitionedCall", "StatefulPartitionedCall"), 1, False),
-        (parts.one_by_one, ("Sum",), 3, True),
+        (microbatch.at_once, ("PartitionedCall", "StatefulPartitionedCall"), 1, False),
+        (microbatch.one_by_one, ("Sum",), 3, True),
     ],
 )
 def test_parts_wait_for_one_another_or_do_not(way, kinds, traced, waits):
@@ -57,7 +57,7 @@ def test_parts_wait_for_one_another_or_do_not(way, kinds, traced, waits):
             assert (name in needed) == waits
 
 
-@pytest.mark.parametrize("way", [parts.at_once, parts.one_by_one, parts.in_a_loop])
+@pytest.mark.parametrize("way", [microbatch.at_once, microbatch.one_by_one, microbatch.in_a_loop])
 def test_sums_are_added_up_and_rows_keep_their_order(way):
     batch = {"x": ROWS, "memory": ROWS}
     run = tf.function(lambda: way(_of_part(), 3)(batch, 0), autograph=False)
@@ -68,6 +68,6 @@ def test_sums_are_added_up_and_rows_keep_their_order(way):
 
 
 def test_parts_of_parts_are_numbered_through():
-    _, (rows,) = parts.one_by_one(parts.at_once(_of_part(), 3), 2)({"x": ROWS}, 0)
+    _, (rows,) = microbatch.one_by_one(microbatch.at_once(_of_part(), 3), 2)({"x": ROWS}, 0)
     numbers = tf.constant([[0], [1], [2], [3], [4], [5]], "float32")
     assert rows.numpy().tolist() == (ROWS + 100 * numbers).numpy().tolist()

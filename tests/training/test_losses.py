@@ -1,6 +1,6 @@
 import numpy as np
 
-from sparse_mixer_tf.losses import cross_entropy_sums
+from sparse_mixer_tf.training.losses import cross_entropy_sums
 
 
 def test_sums_equal_numpy_and_leave_out_weightless_predictions():

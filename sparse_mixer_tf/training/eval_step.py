@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from sparse_mixer_tf.layers.tracing import varying_shapes
 from sparse_mixer_tf.training.distributed.strategy import compiles_everything
-from sparse_mixer_tf.training.memory import carried_memory, with_memory
-from sparse_mixer_tf.training.parts import at_once
+from sparse_mixer_tf.training.microbatch import at_once
+from sparse_mixer_tf.training.recurrent_state import carried_memory, with_memory
 
 
 class EvaluationStep:

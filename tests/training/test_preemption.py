@@ -3,7 +3,7 @@ import signal
 
 import pytest
 
-from sparse_mixer_tf.training.guard import Interruption
+from sparse_mixer_tf.training.preemption import Interruption
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

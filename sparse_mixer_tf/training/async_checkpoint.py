@@ -6,7 +6,7 @@ from collections.abc import Callable
 from absl import logging
 
 from sparse_mixer_tf.training.checkpoint import CheckpointError, Checkpoints
-from sparse_mixer_tf.training.retries import with_retries
+from sparse_mixer_tf.training.retry import with_retries
 
 
 class Saver:

@@ -2,7 +2,13 @@ import keras
 import numpy as np
 import pytest
 
-from sparse_mixer_tf.optimizers import Adagrad, WarmupDecay, adamw, decay_factor, warmup_factor
+from sparse_mixer_tf.training.optimizers import (
+    Adagrad,
+    WarmupDecay,
+    adamw,
+    decay_factor,
+    warmup_factor,
+)
 
 
 def test_schedule_factors_equal_the_original_up_to_its_jump_at_the_end(shared):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from sparse_mixer_tf.training import checkpoint
+from sparse_mixer_tf.training.async_checkpoint import Saver
 from sparse_mixer_tf.training.checkpoint import CheckpointError, Checkpoints, named
-from sparse_mixer_tf.training.retries import with_retries
-from sparse_mixer_tf.training.saver import Saver
+from sparse_mixer_tf.training.retry import with_retries
 
 
 @pytest.fixture

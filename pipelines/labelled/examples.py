@@ -34,7 +34,7 @@ class LabelledSource(Protocol):
     Attributes:
         description: names the data and their version.
         labels: names of the classes in order; empty for a regression.
-        metrics: what is scored, names of `sparse_mixer_tf.metrics`; their mean is the score.
+        metrics: what is scored, names of `sparse_mixer_tf.metrics.glue`; their mean is the score.
         original_metrics: reported beside them.
         validation: the splits that are scored.
         test: the splits that have no labels.

@@ -2,7 +2,7 @@
 
 from html import escape
 
-from sparse_mixer_tf.metrics import METRICS
+from sparse_mixer_tf.metrics.glue import METRICS
 from sparse_mixer_tf.reports import elements
 from sparse_mixer_tf.reports.elements import Section
 from sparse_mixer_tf.reports.run_log import RunLog, is_number

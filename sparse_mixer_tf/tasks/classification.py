@@ -9,7 +9,7 @@ from pipelines.schema import ArraySpec, classification_batch
 from pipelines.settings import DataSettings
 from sparse_mixer_tf.cost import Cost
 from sparse_mixer_tf.cost_tables import classification_table
-from sparse_mixer_tf.metrics import Predictions, scores
+from sparse_mixer_tf.metrics.glue import Predictions, scores
 from sparse_mixer_tf.models import SparseMixerTextClassifier
 from sparse_mixer_tf.settings import SettingsError
 from sparse_mixer_tf.tasks.encoder import (

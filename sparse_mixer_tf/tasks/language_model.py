@@ -9,7 +9,6 @@ from keras import ops
 
 from pipelines.datasets import causal_lm as streams
 from pipelines.errors import InputError
-from pipelines.ngram import ngram_bits_per_symbol
 from pipelines.schema import ArraySpec, causal_batch
 from pipelines.settings import DataSettings
 from pipelines.store.lm_corpus import Corpus, open_corpus, read_vocabulary
@@ -17,6 +16,7 @@ from pipelines.tokenizers import sentencepiece_model
 from sparse_mixer_tf.cost import Cost
 from sparse_mixer_tf.cost_tables import causal_lm_table
 from sparse_mixer_tf.layers import growing_num_selected_experts
+from sparse_mixer_tf.metrics.ngram_baseline import ngram_bits_per_symbol
 from sparse_mixer_tf.models import BrainformerBackbone, BrainformerCausalLM
 from sparse_mixer_tf.settings import SettingsError
 from sparse_mixer_tf.tasks.continuing import continue_texts, make_sampler, sample_lines

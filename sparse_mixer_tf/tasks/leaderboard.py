@@ -7,7 +7,7 @@ import numpy as np
 
 from pipelines.labelled.examples import Example
 from pipelines.labelled.glue import GlueTask
-from sparse_mixer_tf.metrics import Predictions
+from sparse_mixer_tf.metrics.glue import Predictions
 
 _MNLI = {"test_matched": "-m", "test_mismatched": "-mm"}
 

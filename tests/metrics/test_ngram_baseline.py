@@ -3,19 +3,21 @@ import itertools
 import numpy as np
 import pytest
 
-from pipelines import ngram
-from pipelines.ngram import ngram_bits_per_symbol
+from sparse_mixer_tf.metrics import ngram_baseline
+from sparse_mixer_tf.metrics.ngram_baseline import ngram_bits_per_symbol
 
 
 def test_the_probabilities_of_all_symbols_behind_a_context_sum_to_one():
     train = np.random.default_rng(0).integers(0, 4, 300)
-    tables = ngram._tables(train, 4, 3)
+    tables = ngram_baseline._tables(train, 4, 3)
     for context in itertools.product(range(4), repeat=2):
         probability = np.full(4, 0.25)
         texts = np.array([[*context, symbol] for symbol in range(4)])
         for length in (1, 2, 3):
-            codes = np.array([ngram._codes(text[-length:], 4, length)[0] for text in texts])
-            probability = ngram._interpolate(tables[length], codes, 4, probability)
+            codes = np.array(
+                [ngram_baseline._codes(text[-length:], 4, length)[0] for text in texts]
+            )
+            probability = ngram_baseline._interpolate(tables[length], codes, 4, probability)
         assert probability.sum() == pytest.approx(1.0)
         assert (probability > 0).all()
 
@@ -79,4 +81,4 @@ def test_a_vocabulary_of_words_is_refused():
 
 def test_discounts_are_estimated_from_how_many_ngrams_are_seen_how_often():
     counts = np.repeat([1, 2, 3, 4, 9], [4, 2, 2, 1, 5])
-    assert ngram._discounts(counts).tolist() == [0.0, 0.5, 0.5, 2.0]
+    assert ngram_baseline._discounts(counts).tolist() == [0.0, 0.5, 0.5, 2.0]

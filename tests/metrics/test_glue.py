@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from sparse_mixer_tf import metrics
-from sparse_mixer_tf.metrics import Predictions
+from sparse_mixer_tf.metrics import glue
+from sparse_mixer_tf.metrics.glue import Predictions
 
 
 def _classes(said, truth, questions=None, num_classes=2) -> Predictions:
@@ -31,7 +31,7 @@ SAID, TRUTH = RANDOM.integers(0, 2, 50), RANDOM.integers(0, 2, 50)
     [(SAID, TRUTH), ([1, 1, 1], [1, 1, 1]), ([0, 0], [0, 0]), ([0, 0, 0], [1, 0, 1])],
 )
 def test_f1_and_matthews_follow_their_definitions(said, truth):
-    found = metrics.scores(("accuracy", "f1", "matthews_correlation"), _classes(said, truth))
+    found = glue.scores(("accuracy", "f1", "matthews_correlation"), _classes(said, truth))
     tp = sum(s == t == 1 for s, t in zip(said, truth, strict=True))
     tn = sum(s == t == 0 for s, t in zip(said, truth, strict=True))
     fp, fn = sum(said) - tp, sum(truth) - tp
@@ -45,9 +45,9 @@ def test_f1_and_matthews_follow_their_definitions(said, truth):
 def test_macro_f1_is_the_mean_over_the_classes_that_occur():
     said, truth = [0, 1, 2, 2, 0, 1], [0, 2, 2, 1, 0, 1]
     expected = np.mean([_binary_f1(said, truth, c) for c in range(3)])
-    assert metrics.macro_f1(_classes(said, truth, num_classes=3)) == pytest.approx(expected)
+    assert glue.macro_f1(_classes(said, truth, num_classes=3)) == pytest.approx(expected)
     two = [_binary_f1([0, 0, 1], [0, 1, 1], c) for c in (0, 1)]
-    assert metrics.macro_f1(_classes([0, 0, 1], [0, 1, 1], num_classes=3)) == pytest.approx(
+    assert glue.macro_f1(_classes([0, 0, 1], [0, 1, 1], num_classes=3)) == pytest.approx(
         np.mean(two)
     )
 
@@ -64,16 +64,16 @@ def _ranks(values) -> np.ndarray:
 def test_correlations_follow_their_definitions_with_ties():
     said, truth = RANDOM.normal(size=40).round(1), RANDOM.integers(0, 6, 40).astype(float)
     predictions = Predictions(said[:, None], truth)
-    assert metrics.pearson_correlation(predictions) == pytest.approx(_pearson(said, truth))
+    assert glue.pearson_correlation(predictions) == pytest.approx(_pearson(said, truth))
     expected = _pearson(_ranks(said), _ranks(truth))
-    assert metrics.spearman_correlation(predictions) == pytest.approx(expected)
+    assert glue.spearman_correlation(predictions) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("name", ["pearson_correlation", "spearman_correlation"])
 def test_a_constant_side_has_correlation_zero(name):
     values, constant = np.arange(5.0), np.ones(5)
-    assert metrics.METRICS[name](Predictions(constant[:, None], values)) == 0
-    assert metrics.METRICS[name](Predictions(values[:, None], constant)) == 0
+    assert glue.METRICS[name](Predictions(constant[:, None], values)) == 0
+    assert glue.METRICS[name](Predictions(values[:, None], constant)) == 0
 
 
 def test_choices_are_compared_within_their_question_and_ties_go_to_the_first():
@@ -83,7 +83,7 @@ def test_choices_are_compared_within_their_question_and_ties_go_to_the_first():
     said = Predictions(outputs, labels, questions)
     # By question number: of 1 the second, of 2 (a tie) the first, of 3 the first.
     assert said.chosen.tolist() == [3, 4, 0]
-    assert metrics.choice_accuracy(said) == pytest.approx(2 / 3)
+    assert glue.choice_accuracy(said) == pytest.approx(2 / 3)
 
 
 def test_the_choices_may_come_in_any_order():
@@ -92,21 +92,19 @@ def test_the_choices_may_come_in_any_order():
     labels = RANDOM.integers(0, 2, 60)
     order = RANDOM.permutation(60)
     names = ("choice_accuracy", "question_exact_match", "f1", "gender_parity")
-    one = metrics.scores(names, Predictions(outputs, labels, questions))
-    assert one == metrics.scores(
-        names, Predictions(outputs[order], labels[order], questions[order])
-    )
+    one = glue.scores(names, Predictions(outputs, labels, questions))
+    assert one == glue.scores(names, Predictions(outputs[order], labels[order], questions[order]))
 
 
 def test_multirc_counts_questions_with_every_answer_right():
     said = _classes([1, 0, 1, 0, 0, 1], [1, 0, 1, 1, 0, 1], [7, 7, 7, 2, 2, 9])
-    assert metrics.question_exact_match(said) == pytest.approx(2 / 3)
-    assert metrics.f1(said) == pytest.approx(2 * 3 / (3 + 4))
+    assert glue.question_exact_match(said) == pytest.approx(2 / 3)
+    assert glue.f1(said) == pytest.approx(2 * 3 / (3 + 4))
 
 
 def test_gender_parity_counts_pairs_answered_alike():
     said = _classes([0, 0, 1, 0, 1, 1], [1, 0, 1, 0, 0, 0], [0, 0, 1, 1, 2, 2])
-    assert metrics.gender_parity(said) == pytest.approx(2 / 3)
+    assert glue.gender_parity(said) == pytest.approx(2 / 3)
 
 
 def test_record_scores_the_text_of_the_likeliest_entity():
@@ -119,10 +117,10 @@ def test_record_scores_the_text_of_the_likeliest_entity():
         answers,
     )
     # `white house!` is no answer by its label, and one once articles and signs are gone.
-    assert metrics.answer_exact_match(said) == pytest.approx(1 / 2)
-    assert metrics.answer_f1(said) == pytest.approx(1 / 2)
-    assert metrics.METRICS["original_choice_accuracy"](said) == 0
-    assert metrics.original_record_f1(said) == 0
+    assert glue.answer_exact_match(said) == pytest.approx(1 / 2)
+    assert glue.answer_f1(said) == pytest.approx(1 / 2)
+    assert glue.METRICS["original_choice_accuracy"](said) == 0
+    assert glue.original_record_f1(said) == 0
 
 
 def test_record_f1_is_the_best_overlap_of_tokens():
@@ -133,11 +131,11 @@ def test_record_f1_is_the_best_overlap_of_tokens():
         ("President John Adams",),
         (("John Quincy Adams", "Adams"),),
     )
-    assert metrics.answer_exact_match(said) == 0
-    assert metrics.answer_f1(said) == pytest.approx(2 * 2 / (3 + 3))
+    assert glue.answer_exact_match(said) == 0
+    assert glue.answer_f1(said) == pytest.approx(2 * 2 / (3 + 3))
 
 
 def test_the_originals_record_f1_compares_with_true_for_every_question():
     said = Predictions(np.array([[0.0, 1], [0, 1], [0, 1]]), np.array([1, 1, 0]), np.arange(3))
     precision = 2 / 3
-    assert metrics.original_record_f1(said) == pytest.approx(2 * precision / (precision + 1))
+    assert glue.original_record_f1(said) == pytest.approx(2 * precision / (precision + 1))

@@ -18,7 +18,7 @@ from sparse_mixer_tf import presets
 from sparse_mixer_tf.architecture import lay_out
 from sparse_mixer_tf.settings import ModelSettings, TrainingSettings
 from sparse_mixer_tf.tasks import Pretraining
-from sparse_mixer_tf.tasks.encoder import model_inputs
+from sparse_mixer_tf.tasks.model_factory import model_inputs
 from sparse_mixer_tf.training.optimizers import adamw
 
 PREDICTIONS = 80

@@ -16,7 +16,7 @@ from sparse_mixer_tf import command_line, cost, cost_tables
 from sparse_mixer_tf.precision import BFLOAT16, in_known_precision
 from sparse_mixer_tf.settings import ModelSettings, RunSettings, SettingsError, TrainingSettings
 from sparse_mixer_tf.tasks import TASKS
-from sparse_mixer_tf.tasks.task import Task
+from sparse_mixer_tf.tasks.base import Task
 from sparse_mixer_tf.tpu import chips, compiling, programs, roofline
 
 flags.DEFINE_bool("show_batch", True, "Prepare the data and show one real batch as text.")

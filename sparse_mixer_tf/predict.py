@@ -27,7 +27,7 @@ from sparse_mixer_tf.serving.export_folder import FACTS
 from sparse_mixer_tf.serving.exported import Exported
 from sparse_mixer_tf.serving.facts import model_facts
 from sparse_mixer_tf.settings import SettingsError
-from sparse_mixer_tf.tasks.continuing import SAMPLERS
+from sparse_mixer_tf.tasks.generation import SAMPLERS
 from sparse_mixer_tf.training.workdir import SETTINGS
 
 flags.DEFINE_string("export", None, "Folder of an export, instead of the --workdir of a run.")

@@ -11,7 +11,7 @@ from sparse_mixer_tf.inspection.look import look
 from sparse_mixer_tf.reports import run_log
 from sparse_mixer_tf.runs import open_run
 from sparse_mixer_tf.settings import SettingsError
-from sparse_mixer_tf.tasks.task import Task
+from sparse_mixer_tf.tasks.base import Task
 from sparse_mixer_tf.training.checkpoint import CheckpointError
 
 

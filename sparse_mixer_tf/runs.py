@@ -10,7 +10,7 @@ from pipelines.settings import DataSettings
 from pipelines.tokenizers import sentencepiece_model
 from sparse_mixer_tf.settings import ModelSettings, SettingsError, TrainingSettings
 from sparse_mixer_tf.tasks import TASKS
-from sparse_mixer_tf.tasks.task import Task
+from sparse_mixer_tf.tasks.base import Task
 from sparse_mixer_tf.training import workdir as workdirs
 from sparse_mixer_tf.training.checkpoint import CheckpointError, Checkpoints, named
 from sparse_mixer_tf.training.workdir import VOCABULARY

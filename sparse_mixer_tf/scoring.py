@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from sparse_mixer_tf.settings import SettingsError
 from sparse_mixer_tf.tasks import Classification, leaderboard
-from sparse_mixer_tf.tasks.task import Task
+from sparse_mixer_tf.tasks.base import Task
 from sparse_mixer_tf.training.eval_step import EvaluationStep, evaluation_sums
 from sparse_mixer_tf.training.workdir import write_atomically
 

@@ -24,7 +24,7 @@ from sparse_mixer_tf.precision import in_known_precision
 from sparse_mixer_tf.runs import check_vocabulary, fork, start_from
 from sparse_mixer_tf.settings import SettingsError, check_batch
 from sparse_mixer_tf.tasks import TASKS
-from sparse_mixer_tf.tasks.task import Task
+from sparse_mixer_tf.tasks.base import Task
 from sparse_mixer_tf.training import optimizers
 from sparse_mixer_tf.training import workdir as workdirs
 from sparse_mixer_tf.training.async_checkpoint import Saver

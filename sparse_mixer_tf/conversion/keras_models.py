@@ -15,7 +15,7 @@ from sparse_mixer_tf.models import (
     SparseMixerTextClassifier,
 )
 from sparse_mixer_tf.settings import SettingsError
-from sparse_mixer_tf.tasks.encoder import build_backbone
+from sparse_mixer_tf.tasks.model_factory import build_backbone
 
 SEED = 0
 

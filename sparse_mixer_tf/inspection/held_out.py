@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from sparse_mixer_tf.layers import observe_assignments, observe_attention
-from sparse_mixer_tf.tasks.encoder import by_use, model_inputs
-from sparse_mixer_tf.tasks.task import Task
+from sparse_mixer_tf.tasks.base import Task
+from sparse_mixer_tf.tasks.model_factory import by_use, model_inputs
 from sparse_mixer_tf.training.recurrent_state import with_memory
 
 # Enough that the hundred most frequent pieces come to every expert; seconds for a small model.

@@ -8,7 +8,7 @@ from sparse_mixer_tf.inspection.paragraph import Paragraph
 from sparse_mixer_tf.inspection.pieces import shown
 from sparse_mixer_tf.inspection.pooling import pooled
 from sparse_mixer_tf.inspection.preference import MIN_COUNT, Takings
-from sparse_mixer_tf.tasks.task import Task
+from sparse_mixer_tf.tasks.base import Task
 
 # Heads of more attention than this are shown by their mean.
 _MOST_HEADS = 32

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from sparse_mixer_tf import stopwatch
-from sparse_mixer_tf.tasks.task import Task
+from sparse_mixer_tf.tasks.base import Task
 
 REPEATS = 5
 

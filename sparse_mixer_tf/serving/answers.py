@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from pipelines.errors import InputError
-from sparse_mixer_tf.tasks.filling import MASK, sample_lines
+from sparse_mixer_tf.tasks.mask_filling import MASK, sample_lines
 
 Asked = Callable[..., dict]
 Answers = Iterator[tuple[dict, str]]

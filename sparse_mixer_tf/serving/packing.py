@@ -7,7 +7,7 @@ import tensorflow as tf
 from pipelines.tokenizers.sentencepiece_model import Vocabulary, plain_text
 from sparse_mixer_tf.serving.graph_tokenizer import graph_tokenizer
 from sparse_mixer_tf.serving.ragged_rows import first, lengths
-from sparse_mixer_tf.tasks.filling import MASK
+from sparse_mixer_tf.tasks.mask_filling import MASK
 
 
 class Packer:

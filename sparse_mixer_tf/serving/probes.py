@@ -14,8 +14,8 @@ from keras import ops
 from pipelines.labelled import dataset
 from pipelines.labelled.examples import UNLABELLED, Example
 from pipelines.tokenizers.sentencepiece_model import Pieces, Vocabulary, plain_text
-from sparse_mixer_tf.tasks.encoder import model_inputs
-from sparse_mixer_tf.tasks.filling import encode
+from sparse_mixer_tf.tasks.mask_filling import encode
+from sparse_mixer_tf.tasks.model_factory import model_inputs
 
 
 class Probe(NamedTuple):

@@ -1,7 +1,7 @@
 """What to optimise and how to score it; the trainer asks a task for everything it needs."""
 
+from sparse_mixer_tf.tasks.causal_lm import LanguageModel
 from sparse_mixer_tf.tasks.classification import Classification
-from sparse_mixer_tf.tasks.language_model import LanguageModel
 from sparse_mixer_tf.tasks.pretraining import Pretraining
 
 TASKS = {"pretrain": Pretraining, "classify": Classification, "causal_lm": LanguageModel}

@@ -13,15 +13,15 @@ from sparse_mixer_tf.cost import Cost
 from sparse_mixer_tf.cost_tables import pretraining_table
 from sparse_mixer_tf.models import PretrainingModel
 from sparse_mixer_tf.settings import SettingsError
-from sparse_mixer_tf.tasks.encoder import (
+from sparse_mixer_tf.tasks.base import Task
+from sparse_mixer_tf.tasks.mask_filling import fill, sample_lines, show
+from sparse_mixer_tf.tasks.model_factory import (
     build_backbone,
     forward,
     routing_metrics,
     routing_summary,
     routing_sums,
 )
-from sparse_mixer_tf.tasks.filling import fill, sample_lines, show
-from sparse_mixer_tf.tasks.task import Task
 from sparse_mixer_tf.training.losses import cross_entropy_sums
 
 _SAMPLES = 6

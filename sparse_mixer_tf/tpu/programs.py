@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from sparse_mixer_tf.layers.tracing import made_for
 from sparse_mixer_tf.settings import TrainingSettings, check_batch
-from sparse_mixer_tf.tasks.encoder import forward
-from sparse_mixer_tf.tasks.task import Task
+from sparse_mixer_tf.tasks.base import Task
+from sparse_mixer_tf.tasks.model_factory import forward
 from sparse_mixer_tf.tpu.lowering import lower
 from sparse_mixer_tf.training import optimizers
 from sparse_mixer_tf.training.eval_step import EvaluationStep

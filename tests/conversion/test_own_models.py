@@ -18,8 +18,8 @@ from sparse_mixer_tf.models import (
 )
 from sparse_mixer_tf.runs import open_run, start_from
 from sparse_mixer_tf.settings import ModelSettings, SettingsError
-from sparse_mixer_tf.tasks.encoder import build_backbone
-from sparse_mixer_tf.tasks.filling import encode, fill
+from sparse_mixer_tf.tasks.mask_filling import encode, fill
+from sparse_mixer_tf.tasks.model_factory import build_backbone
 
 SETTINGS = ModelSettings(
     architecture="lgsf", d_model=8, d_ff=16, num_heads=2, num_experts=4, activation="gelu_exact",

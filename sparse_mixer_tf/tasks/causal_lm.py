@@ -19,15 +19,15 @@ from sparse_mixer_tf.layers import growing_num_selected_experts
 from sparse_mixer_tf.metrics.ngram_baseline import ngram_bits_per_symbol
 from sparse_mixer_tf.models import BrainformerBackbone, BrainformerCausalLM
 from sparse_mixer_tf.settings import SettingsError
-from sparse_mixer_tf.tasks.continuing import continue_texts, make_sampler, sample_lines
-from sparse_mixer_tf.tasks.encoder import (
+from sparse_mixer_tf.tasks.base import Task
+from sparse_mixer_tf.tasks.generation import continue_texts, make_sampler, sample_lines
+from sparse_mixer_tf.tasks.model_factory import (
     forward,
     routing_metrics,
     routing_settings,
     routing_summary,
     routing_sums,
 )
-from sparse_mixer_tf.tasks.task import Task
 from sparse_mixer_tf.training.losses import cross_entropy_sums
 
 _PROMPT, _CONTINUATION = 64, 120

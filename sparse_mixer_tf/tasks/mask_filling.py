@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipelines.tokenizers.sentencepiece_model import WORD_BEGINS, Vocabulary, readable
-from sparse_mixer_tf.tasks.encoder import model_inputs
+from sparse_mixer_tf.tasks.model_factory import model_inputs
 
 MASK = "[MASK]"
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 from pipelines.settings import DataSettings
 from sparse_mixer_tf.settings import ModelSettings, SettingsError, TrainingSettings
 from sparse_mixer_tf.tasks import LanguageModel
-from sparse_mixer_tf.tasks.continuing import SAMPLERS, continue_texts, make_sampler, sample_lines
+from sparse_mixer_tf.tasks.generation import SAMPLERS, continue_texts, make_sampler, sample_lines
 from sparse_mixer_tf.training.eval_step import EvaluationStep, evaluation_sums
 
 MODEL = {

@@ -1,4 +1,4 @@
-from sparse_mixer_tf.tasks.filling import sample_lines
+from sparse_mixer_tf.tasks.mask_filling import sample_lines
 
 
 def test_pieces_that_are_commas_are_told_from_what_stands_between_pieces():

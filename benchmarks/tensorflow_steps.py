@@ -9,8 +9,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from sparse_mixer_tf.compilation import ALL, ELEMENTWISE, NAMES
-from sparse_mixer_tf.compilation import compiled as compiled_as
+from sparse_mixer_tf.autotune.xla import ALL, ELEMENTWISE, NAMES
+from sparse_mixer_tf.autotune.xla import compiled as compiled_as
 from sparse_mixer_tf.layers.tracing import varying_shapes
 from sparse_mixer_tf.training.losses import cross_entropy_sums
 from sparse_mixer_tf.training.train_step import TrainStep

@@ -13,7 +13,7 @@ from absl import flags
 import pipelines.flags
 import sparse_mixer_tf.flags as package_flags
 from sparse_mixer_tf import command_line, cost, cost_tables
-from sparse_mixer_tf.precision import BFLOAT16, in_known_precision
+from sparse_mixer_tf.autotune.precision import BFLOAT16, in_known_precision
 from sparse_mixer_tf.settings import ModelSettings, RunSettings, SettingsError, TrainingSettings
 from sparse_mixer_tf.tasks import TASKS
 from sparse_mixer_tf.tasks.base import Task

@@ -16,11 +16,12 @@ from absl import flags
 
 import pipelines.flags
 import sparse_mixer_tf.flags as package_flags
-from sparse_mixer_tf import command_line, compilation, reporting, reports, sweep
+from sparse_mixer_tf import command_line, reporting, reports, sweep
+from sparse_mixer_tf.autotune import xla
+from sparse_mixer_tf.autotune.mixing import in_known_mixing
+from sparse_mixer_tf.autotune.precision import in_known_precision
 from sparse_mixer_tf.layers.moe.expert_parallel import experts_apart
 from sparse_mixer_tf.layers.tracing import device_kind
-from sparse_mixer_tf.mixing_choice import in_known_mixing
-from sparse_mixer_tf.precision import in_known_precision
 from sparse_mixer_tf.runs import check_vocabulary, fork, start_from
 from sparse_mixer_tf.settings import SettingsError, check_batch
 from sparse_mixer_tf.tasks import TASKS
@@ -203,8 +204,8 @@ def train() -> int:
             gradient_accumulation_steps=training.gradient_accumulation_steps,
             parts_at_once=run.parts_at_once,
             max_gradient_norm=training.max_gradient_norm,
-            jit_compile=way == compilation.ALL,
-            static_shapes=way == compilation.ELEMENTWISE,
+            jit_compile=way == xla.ALL,
+            static_shapes=way == xla.ELEMENTWISE,
             memory=memory,
             refuse_spikes=run.on_spike != "off",
             history=history,
@@ -223,9 +224,9 @@ def train() -> int:
 
         def measure(way: str) -> float:
             first = first_batch()
-            return compilation.compiled(way, make_step(way).measure)(first) / cluster.size
+            return xla.compiled(way, make_step(way).measure)(first) / cluster.size
 
-        now["jit_compile"] = compilation.known_compilation(
+        now["jit_compile"] = xla.known_compilation(
             training.jit_compile,
             "tpu" if on_tpu else device_kind(),
             measure,
@@ -236,7 +237,7 @@ def train() -> int:
     facts = before or now
     # Older runs have it as true or false.
     way = str(facts["jit_compile"]).lower()
-    way = way if can_compile or way == compilation.ELEMENTWISE else compilation.NOTHING
+    way = way if can_compile or way == xla.ELEMENTWISE else xla.NOTHING
     if cluster.is_chief and (before is None or extended):
         workdirs.write_settings(workdir, facts, package_flags.given())
         (workdir / task.vocabulary_file).parent.mkdir(exist_ok=True)
@@ -252,7 +253,7 @@ def train() -> int:
         lambda: EvaluationStep(
             task.evaluation_sums,
             strategy,
-            way == compilation.ALL,
+            way == xla.ALL,
             task.initial_memory,
             run.parts_at_once,
         ),
@@ -272,7 +273,7 @@ def train() -> int:
         start=start,
         train_steps=training.train_steps,
         batches=batches,
-        train_step=compilation.compiled(way, lambda batch, step: train_step_at(step)(batch, step)),
+        train_step=xla.compiled(way, lambda batch, step: train_step_at(step)(batch, step)),
         evaluate=evaluate,
         saver=Saver(checkpoints, writes=cluster.is_chief),
         watch=Watch(run, [variable.path for variable in task.model.trainable_variables], say),

@@ -5,7 +5,7 @@ from statistics import median
 import numpy as np
 import tensorflow as tf
 
-from sparse_mixer_tf import stopwatch
+from sparse_mixer_tf.autotune import timing
 from sparse_mixer_tf.tasks.base import Task
 
 REPEATS = 5
@@ -59,4 +59,4 @@ def _seconds(layer, x, extras: dict) -> float:
         # One number to wait for, whatever the device.
         return tf.reduce_sum(tf.cast(layer(x, training=False, **extras), tf.float32))
 
-    return median(stopwatch.seconds(lambda: run(x).numpy(), REPEATS))
+    return median(timing.seconds(lambda: run(x).numpy(), REPEATS))

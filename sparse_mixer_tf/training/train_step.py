@@ -17,7 +17,7 @@ from typing import Protocol
 
 import tensorflow as tf
 
-from sparse_mixer_tf import stopwatch
+from sparse_mixer_tf.autotune import timing
 from sparse_mixer_tf.layers.tracing import varying_shapes
 from sparse_mixer_tf.training import microbatch
 from sparse_mixer_tf.training.distributed.expert_parallel import ExpertExchange
@@ -213,7 +213,7 @@ class TrainStep:
             *_, size = self._timed(batch, self._carried())
             self.strategy.experimental_local_results(size)[0].numpy()
 
-        return min(stopwatch.seconds(compute, repeats))
+        return min(timing.seconds(compute, repeats))
 
     def _carried(self):
         return None if self.memory is None else self.memory.value

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sparse_mixer_tf.compilation import ELEMENTWISE, compiled
+from sparse_mixer_tf.autotune.xla import ELEMENTWISE, compiled
 from sparse_mixer_tf.layers.tracing import shapes_may_vary
 from sparse_mixer_tf.training.distributed.strategy import mirrored
 from sparse_mixer_tf.training.eval_step import EvaluationStep

@@ -1,15 +1,15 @@
 import pytest
 import tensorflow as tf
 
-from sparse_mixer_tf import precision
-from sparse_mixer_tf.layers import Sublayer
-from sparse_mixer_tf.precision import (
+from sparse_mixer_tf.autotune import precision
+from sparse_mixer_tf.autotune.precision import (
     BFLOAT16,
     FLOAT32,
     fastest_precision,
     in_known_precision,
     measure,
 )
+from sparse_mixer_tf.layers import Sublayer
 from sparse_mixer_tf.settings import ModelSettings, TrainingSettings
 
 SMALL = ModelSettings(architecture="sf", d_model=8, d_ff=16, num_heads=2)

@@ -3,9 +3,9 @@
 import dataclasses
 from collections.abc import Callable
 
+from sparse_mixer_tf.autotune.timing import TOKENS, fastest, seconds_of
 from sparse_mixer_tf.layers import FeedForward, Sublayer
 from sparse_mixer_tf.settings import ModelSettings, TrainingSettings
-from sparse_mixer_tf.trial import TOKENS, fastest, seconds_of
 
 FLOAT32, BFLOAT16 = "float32", "mixed_bfloat16"
 

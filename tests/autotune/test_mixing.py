@@ -1,8 +1,8 @@
 import pytest
 
-from sparse_mixer_tf import mixing_choice
+from sparse_mixer_tf.autotune import mixing
+from sparse_mixer_tf.autotune.mixing import in_known_mixing, measure
 from sparse_mixer_tf.layers.mixing.base import Mixing
-from sparse_mixer_tf.mixing_choice import in_known_mixing, measure
 from sparse_mixer_tf.settings import ModelSettings
 
 SMALL = {"d_model": 8, "d_ff": 16, "num_heads": 2}
@@ -19,7 +19,7 @@ def timed(monkeypatch):
             asked.append((letter, way, *sizes))
             return seconds[letter, way]
 
-        monkeypatch.setattr(mixing_choice, "measure", measured)
+        monkeypatch.setattr(mixing, "measure", measured)
         return asked
 
     return set_times
@@ -80,6 +80,6 @@ def test_a_layer_mixes_in_the_way_that_is_timed(monkeypatch, letter):
         return call(layer, x, **kwargs)
 
     monkeypatch.setattr(Mixing, "call", noting)
-    for way in mixing_choice.WAYS:
+    for way in mixing.WAYS:
         assert measure(letter, way, 8, 64, "mixed_bfloat16") > 0
-    assert ways == [(way, (64, 64, 8), "bfloat16") for way in mixing_choice.WAYS]
+    assert ways == [(way, (64, 64, 8), "bfloat16") for way in mixing.WAYS]

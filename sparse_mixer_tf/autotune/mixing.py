@@ -7,9 +7,9 @@ import dataclasses
 from collections.abc import Callable
 
 from sparse_mixer_tf.architecture import parse
+from sparse_mixer_tf.autotune.timing import TOKENS, fastest, seconds_of
 from sparse_mixer_tf.models.sparse_mixer.backbone import MIXING
 from sparse_mixer_tf.settings import ModelSettings
-from sparse_mixer_tf.trial import TOKENS, fastest, seconds_of
 
 WAYS = ("fft", "matmul")
 # Linear mixing knows one.

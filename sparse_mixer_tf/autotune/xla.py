@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from sparse_mixer_tf.trial import fastest
+from sparse_mixer_tf.autotune.timing import fastest
 
 NOTHING, ELEMENTWISE, ALL = "false", "elementwise", "true"
 NAMES = {NOTHING: "graph", ELEMENTWISE: "elementwise by XLA", ALL: "XLA"}

@@ -3,13 +3,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.eager import context
 
-from sparse_mixer_tf.compilation import (
-    ALL,
-    ELEMENTWISE,
-    NOTHING,
-    compiled,
-    known_compilation,
-)
+from sparse_mixer_tf.autotune.xla import ALL, ELEMENTWISE, NOTHING, compiled, known_compilation
 
 
 @pytest.mark.parametrize(

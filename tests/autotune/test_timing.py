@@ -1,6 +1,6 @@
 import pytest
 
-from sparse_mixer_tf.trial import fastest
+from sparse_mixer_tf.autotune.timing import fastest
 
 
 @pytest.mark.parametrize(

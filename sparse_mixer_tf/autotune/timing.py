@@ -1,12 +1,14 @@
-"""Which of some ways is the fastest on the device at hand, for what `auto` has to ask it."""
+"""Which of some ways is the fastest on the device at hand, for what `auto` has to ask it.
 
+How long a call takes that is compiled when it is first made.
+"""
+
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
-
-from sparse_mixer_tf import stopwatch
 
 # Rows of a layer's input that are enough to keep a device busy.
 TOKENS = 4096
@@ -44,4 +46,14 @@ def seconds_of(layer: keras.layers.Layer, shape: tuple[int, ...], repeats: int =
         gradients = tape.gradient(loss, [x, *layer.trainable_variables])
         return tf.add_n([tf.reduce_sum(tf.cast(gradient, "float32")) for gradient in gradients])
 
-    return min(stopwatch.seconds(lambda: forward_and_back(x).numpy(), repeats))
+    return min(seconds(lambda: forward_and_back(x).numpy(), repeats))
+
+
+def seconds(call: Callable, repeats: int) -> list[float]:
+    """Of `repeats` calls behind a first one; a call returns when its work is done."""
+    taken = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - start)
+    return taken[1:]

@@ -1,0 +1,1 @@
+"""Values for flags that are `auto`."""

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 from absl import flags
 
-from sparse_mixer_tf import flags as package_flags
+from sparse_mixer_tf.cli import flags as package_flags
 from sparse_mixer_tf.tasks import TASKS
 from sparse_mixer_tf.training.distributed.input import one_ahead
 from sparse_mixer_tf.training.eval_step import EvaluationStep, evaluation_sums

@@ -15,9 +15,10 @@ from pathlib import Path
 
 from absl import flags
 
-import sparse_mixer_tf.flags as package_flags
+import sparse_mixer_tf.cli.flags as package_flags
 from pipelines.tokenizers import sentencepiece_model
-from sparse_mixer_tf import command_line
+from sparse_mixer_tf.cli import app
+from sparse_mixer_tf.cli.output_dir import check_output, unfinished
 from sparse_mixer_tf.conversion import (
     flax_checkpoint,
     flax_model,
@@ -26,7 +27,6 @@ from sparse_mixer_tf.conversion import (
     preset_writer,
 )
 from sparse_mixer_tf.conversion.plain_model import CLASSIFIER, PlainModel, check_vocabulary
-from sparse_mixer_tf.output_folder import check_output, unfinished
 from sparse_mixer_tf.serving.export_folder import FACTS, PRESET
 from sparse_mixer_tf.settings import ModelSettings, SettingsError
 
@@ -57,7 +57,7 @@ def main() -> int:
     print(f"{model.origin}: {model.settings.architecture}, {parameters:,} parameters{step}")
     for note in (*model.notes, *_written(model)):
         print(f"  {note}")
-    return command_line.DONE
+    return app.DONE
 
 
 def _read(place: Path) -> PlainModel:
@@ -128,4 +128,4 @@ def _written(model: PlainModel) -> list[str]:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    app.run(main)

@@ -11,9 +11,10 @@ import keras
 from absl import flags
 
 import pipelines.flags
-import sparse_mixer_tf.flags as package_flags
-from sparse_mixer_tf import command_line, cost, cost_tables
+import sparse_mixer_tf.cli.flags as package_flags
+from sparse_mixer_tf import cost, cost_tables
 from sparse_mixer_tf.autotune.precision import BFLOAT16, in_known_precision
+from sparse_mixer_tf.cli import app
 from sparse_mixer_tf.settings import ModelSettings, RunSettings, SettingsError, TrainingSettings
 from sparse_mixer_tf.tasks import TASKS
 from sparse_mixer_tf.tasks.base import Task
@@ -65,7 +66,7 @@ def main() -> int:
         _show_data(task)
     if topology is not None:
         _show_tpu(task, topology, run)
-    return command_line.DONE
+    return app.DONE
 
 
 def _show_costs(task: Task, model: ModelSettings, training: TrainingSettings, tokens: int) -> None:
@@ -134,4 +135,4 @@ def _table(rows: list[cost.Cost]) -> str:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    app.run(main)

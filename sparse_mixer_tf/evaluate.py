@@ -13,9 +13,10 @@ from pathlib import Path
 
 from absl import flags
 
-import sparse_mixer_tf.flags as package_flags
+import sparse_mixer_tf.cli.flags as package_flags
 from pipelines.settings import DataSettings
-from sparse_mixer_tf import benchmark, command_line
+from sparse_mixer_tf import benchmark
+from sparse_mixer_tf.cli import app
 from sparse_mixer_tf.runs import open_run
 from sparse_mixer_tf.scoring import score, write_predictions
 from sparse_mixer_tf.settings import SettingsError
@@ -43,7 +44,7 @@ def main() -> int:
     workdir = Path(FLAGS.workdir)
     if FLAGS.benchmark:
         benchmark.evaluate(workdir, FLAGS.benchmark, FLAGS.predictions)
-        return command_line.DONE
+        return app.DONE
     task, facts, step = open_run(workdir)
     if FLAGS.predictions and facts["training"]["task"] != "classify":
         raise SettingsError(f"--predictions: {workdir} is no run of --task=classify")
@@ -51,7 +52,7 @@ def main() -> int:
     if FLAGS.predictions:
         for path in write_predictions(task, Path(FLAGS.predictions)):
             print(path)
-        return command_line.DONE
+        return app.DONE
     results = []
     for splits in _splits():
         metrics, samples = score(task, FLAGS.eval_steps, splits)
@@ -63,7 +64,7 @@ def main() -> int:
         )
     content = results if FLAGS.full_eval_mode else results[0]
     write_atomically(workdir / "evaluation.json", json.dumps(content, indent=1) + "\n")
-    return command_line.DONE
+    return app.DONE
 
 
 def _splits() -> list[tuple[str, ...]]:
@@ -99,4 +100,4 @@ def _data_settings(workdir: Path, trained_on: DataSettings) -> DataSettings:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    app.run(main)

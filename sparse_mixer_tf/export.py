@@ -12,9 +12,10 @@ from pathlib import Path
 import tensorflow as tf
 from absl import flags
 
-import sparse_mixer_tf.flags as package_flags
-from sparse_mixer_tf import command_line, run_results
-from sparse_mixer_tf.output_folder import check_output, unfinished
+import sparse_mixer_tf.cli.flags as package_flags
+from sparse_mixer_tf import run_results
+from sparse_mixer_tf.cli import app
+from sparse_mixer_tf.cli.output_dir import check_output, unfinished
 from sparse_mixer_tf.reports import run_log
 from sparse_mixer_tf.runs import open_run
 from sparse_mixer_tf.serving import model_with_rows_apart, serve
@@ -51,9 +52,9 @@ def main() -> int:
                     raise ReloadError(f"the export is not the run: {difference}")
     except ReloadError as error:
         print(f"error: {error}; nothing was written to {output}", file=sys.stderr)
-        return command_line.FAILED
+        return app.FAILED
     print(f"export: {output}")
-    return command_line.DONE
+    return app.DONE
 
 
 def export(workdir: Path, folder: Path) -> list[Difference]:
@@ -114,4 +115,4 @@ def _machine() -> str:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    app.run(main)

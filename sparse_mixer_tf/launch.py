@@ -18,7 +18,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from sparse_mixer_tf.command_line import BAD_INPUT, DONE, FAILED, INTERRUPTED
+from sparse_mixer_tf.cli.app import BAD_INPUT, DONE, FAILED, INTERRUPTED
 
 TRAIN = "sparse_mixer_tf.train"
 # A worker that waits for one that is gone does not hear a signal.

@@ -17,9 +17,9 @@ from pathlib import Path
 from absl import flags
 from tqdm import tqdm
 
-import sparse_mixer_tf.flags as package_flags  # noqa: F401, defines --workdir and --seed
+import sparse_mixer_tf.cli.flags as package_flags  # noqa: F401, defines --workdir and --seed
 from pipelines.store.lm_corpus import read_vocabulary
-from sparse_mixer_tf import command_line
+from sparse_mixer_tf.cli import app
 from sparse_mixer_tf.runs import open_run
 from sparse_mixer_tf.serving import model_with_rows_apart, serve
 from sparse_mixer_tf.serving.answers import classify, continue_texts, fill, sampling
@@ -73,7 +73,7 @@ def main() -> int:
     except BrokenPipeError:
         # Whoever reads has seen enough; Python would complain once more when it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return command_line.DONE
+    return app.DONE
 
 
 def _open() -> Callable:
@@ -128,4 +128,4 @@ def _lines() -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    app.run(main)

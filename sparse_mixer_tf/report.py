@@ -8,8 +8,9 @@ from pathlib import Path
 
 from absl import flags
 
-import sparse_mixer_tf.flags  # noqa: F401, defines --workdir and --inspect
-from sparse_mixer_tf import command_line, reporting
+import sparse_mixer_tf.cli.flags  # noqa: F401, defines --workdir and --inspect
+from sparse_mixer_tf import reporting
+from sparse_mixer_tf.cli import app
 from sparse_mixer_tf.reports import comparison
 from sparse_mixer_tf.settings import SettingsError
 
@@ -42,8 +43,8 @@ def main(arguments: list[str]) -> int:
     else:
         page = comparison.write(workdirs, output or comparison.default_folder(workdirs))
     print(f"report: {page}")
-    return command_line.DONE
+    return app.DONE
 
 
 if __name__ == "__main__":
-    command_line.run(main, names="workdirs")
+    app.run(main, names="workdirs")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from absl import flags
 
-import sparse_mixer_tf.flags as package_flags
+import sparse_mixer_tf.cli.flags as package_flags
 from pipelines.errors import InputError
 from pipelines.labelled import glue
 from pipelines.labelled.glue_source import GlueSource

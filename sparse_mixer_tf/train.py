@@ -15,11 +15,12 @@ import tensorflow as tf
 from absl import flags
 
 import pipelines.flags
-import sparse_mixer_tf.flags as package_flags
-from sparse_mixer_tf import command_line, reporting, reports, sweep
+import sparse_mixer_tf.cli.flags as package_flags
+from sparse_mixer_tf import reporting, reports, sweep
 from sparse_mixer_tf.autotune import xla
 from sparse_mixer_tf.autotune.mixing import in_known_mixing
 from sparse_mixer_tf.autotune.precision import in_known_precision
+from sparse_mixer_tf.cli import app
 from sparse_mixer_tf.layers.moe.expert_parallel import experts_apart
 from sparse_mixer_tf.layers.tracing import device_kind
 from sparse_mixer_tf.runs import check_vocabulary, fork, start_from
@@ -62,7 +63,7 @@ def main() -> int:
     # What a file system still refuses after some attempts names the file itself.
     except (CheckpointError, TrainingStopped, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return command_line.FAILED
+        return app.FAILED
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError) as error:
         if from_environment().size == 1:
             raise
@@ -71,7 +72,7 @@ def main() -> int:
             "workers again to continue",
             file=sys.stderr,
         )
-        return command_line.FAILED
+        return app.FAILED
 
 
 def train() -> int:
@@ -103,7 +104,7 @@ def train() -> int:
         if is_complete and there.is_whole(latest["step"]):
             print(f"{workdir} is complete: {latest['step']:,} of {latest['of_steps']:,} steps")
             print(reports.console_summary(workdir))
-            return command_line.DONE
+            return app.DONE
 
     # Devices, then the seed, then data: seeding after a tokenizer is built can destroy it.
     share_out_cores(run.parts_at_once)
@@ -287,13 +288,13 @@ def train() -> int:
         say=say,
     ).run()
     if not complete:
-        return command_line.INTERRUPTED
+        return app.INTERRUPTED
     if cluster.is_chief:
         print(
             f"report: {reporting.report(workdir, run.inspect, opened=None if exchange else task)}"
         )
         print(reports.console_summary(workdir))
-    return command_line.DONE
+    return app.DONE
 
 
 def _for_each_choice(task: Task, make: Callable) -> Callable:
@@ -315,4 +316,4 @@ def _say_nothing(*_) -> None:
 
 if __name__ == "__main__":
     tf.get_logger().setLevel("ERROR")
-    command_line.run(main)
+    app.run(main)

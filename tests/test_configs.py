@@ -13,7 +13,7 @@ FILES = sorted(path for path in (ROOT / "configs").rglob("*.flags") if path.stem
 CHECK = """
 import sys
 from absl import flags
-import sparse_mixer_tf.flags as ours
+import sparse_mixer_tf.cli.flags as ours
 flags.FLAGS(["check", *sys.argv[1:]])
 print(ours.model_settings(), ours.training_settings(), ours.run_settings(), ours.data_settings())
 """

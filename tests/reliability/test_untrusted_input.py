@@ -8,8 +8,9 @@ from absl.testing import flagsaver
 from pipelines.errors import InputError
 from pipelines.tokenizers import sentencepiece_model, sentencepiece_training
 from pipelines.tokenizers.symbols import Symbols
-from sparse_mixer_tf import command_line, runs
-from sparse_mixer_tf.flags import FLAGS
+from sparse_mixer_tf import runs
+from sparse_mixer_tf.cli import app
+from sparse_mixer_tf.cli.flags import FLAGS
 from sparse_mixer_tf.settings import ModelSettings, SettingsError, TrainingSettings
 from sparse_mixer_tf.training import workdir as workdirs
 from tests.pipelines.conftest import made_up_document
@@ -24,8 +25,8 @@ def _flags_as_they_were():
 def _parse(capsys, *arguments) -> str:
     """What a program says of its flags as it ends with code 2."""
     with pytest.raises(SystemExit) as ended:
-        command_line._parse(["program", *arguments], None)
-    assert ended.value.code == command_line.BAD_INPUT
+        app._parse(["program", *arguments], None)
+    assert ended.value.code == app.BAD_INPUT
     said = capsys.readouterr().err
     assert said.startswith("error: ") and said.count("\n") == 1
     return said
@@ -52,7 +53,7 @@ def test_flagfiles_that_are_none(capsys, flagfile, tmp_path):
 def test_a_flagfile_that_includes_itself_is_read_once(capsys, flagfile):
     itself = flagfile(b"")
     flagfile(f"{itself}\n--seed=7\n".encode())
-    assert command_line._parse(["program", itself], None) == ["program"]
+    assert app._parse(["program", itself], None) == ["program"]
     assert "circular" in capsys.readouterr().err and FLAGS.seed == 7
 
 

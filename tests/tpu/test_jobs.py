@@ -15,7 +15,7 @@ PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 CHECK = """
 import sys
 from absl import flags
-import sparse_mixer_tf.flags as ours
+import sparse_mixer_tf.cli.flags as ours
 flags.FLAGS(["check", *sys.argv[1:]])
 print(ours.run_settings(), ours.training_settings(), ours.model_settings(), ours.data_settings())
 """

@@ -118,7 +118,7 @@ def run_settings() -> settings.RunSettings:
 def given(without: tuple[str, ...] = ()) -> list[str]:
     """The flags that were set, as the lines of a flagfile that repeats the run."""
     ours = FLAGS.flags_by_module_dict()
-    modules = ("sparse_mixer_tf.flags", "pipelines.flags")
+    modules = ("sparse_mixer_tf.cli.flags", "pipelines.flags")
     names = {flag.name for module in modules for flag in ours.get(module, [])}
     names -= {"workdir", *without}
     return [FLAGS[name].serialize() for name in sorted(names) if FLAGS[name].present]

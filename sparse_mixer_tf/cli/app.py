@@ -15,7 +15,7 @@ USER_ERRORS = (InputError, ArchitectureError, SettingsError)
 
 
 def _parse(argv: Sequence[str], names: str | None) -> list[str]:
-    from sparse_mixer_tf.flags import suggestion
+    from sparse_mixer_tf.cli.flags import suggestion
 
     try:
         positional = flags.FLAGS(argv, known_only=False)

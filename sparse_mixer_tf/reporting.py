@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from pipelines.errors import InputError
 from sparse_mixer_tf import reports
-from sparse_mixer_tf.inspection import files
-from sparse_mixer_tf.inspection.look import look
+from sparse_mixer_tf.analysis import files
+from sparse_mixer_tf.analysis.inspect_model import look
 from sparse_mixer_tf.reports import run_log
 from sparse_mixer_tf.runs import open_run
 from sparse_mixer_tf.settings import SettingsError

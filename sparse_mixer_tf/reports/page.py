@@ -3,7 +3,7 @@
 from html import escape
 from pathlib import Path
 
-from sparse_mixer_tf.inspection import files
+from sparse_mixer_tf.analysis import files
 from sparse_mixer_tf.reports import (
     attention,
     curves,

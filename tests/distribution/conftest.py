@@ -1,4 +1,4 @@
 """Runs on several devices and in several processes."""
 
-from tests.inspection.conftest import open_task, text  # noqa: F401
+from tests.analysis.conftest import open_task, text  # noqa: F401
 from tests.reliability.conftest import metadata, programs  # noqa: F401

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sparse_mixer_tf.inspection import files
+from sparse_mixer_tf.analysis import files
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 LAYERS = ("sublayer_01_g/moe", "sublayer_03_g/moe", "sublayer_05_g/moe")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pipelines.errors import InputError
-from sparse_mixer_tf.inspection import held_out
-from sparse_mixer_tf.inspection.look import look
+from sparse_mixer_tf.analysis import held_out
+from sparse_mixer_tf.analysis.inspect_model import look
 
 KINDS = ("pretrain", "classify", "causal_lm")
 

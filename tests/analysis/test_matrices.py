@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sparse_mixer_tf.inspection.mixing import reach, sequence_matrices
-from sparse_mixer_tf.inspection.pooling import pooled
+from sparse_mixer_tf.analysis.matrices import pooled, reach, sequence_matrices
 from sparse_mixer_tf.models import SparseMixerBackbone
 
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from sparse_mixer_tf.inspection import files
+from sparse_mixer_tf.analysis import files
 
 
 def test_what_is_written_is_read_and_nothing_is_no_error(tmp_path):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sparse_mixer_tf.inspection.preference import Takings, lower_bound
+from sparse_mixer_tf.analysis.expert_preference import Takings, lower_bound
 
 
 def test_counts_lifts_and_gates_are_those_of_what_was_taken():

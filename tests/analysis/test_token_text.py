@@ -1,6 +1,6 @@
 from pipelines.tokenizers.sentencepiece_training import train
 from pipelines.tokenizers.symbols import Symbols
-from sparse_mixer_tf.inspection.pieces import running, shown
+from sparse_mixer_tf.analysis.token_text import running, shown
 
 
 def test_pieces_are_shown_by_themselves_and_read_on_as_text():

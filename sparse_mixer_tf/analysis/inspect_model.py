@@ -3,11 +3,10 @@
 import numpy as np
 
 from pipelines.errors import InputError
-from sparse_mixer_tf.inspection import held_out, mixing, sublayers
-from sparse_mixer_tf.inspection.paragraph import Paragraph
-from sparse_mixer_tf.inspection.pieces import shown
-from sparse_mixer_tf.inspection.pooling import pooled
-from sparse_mixer_tf.inspection.preference import MIN_COUNT, Takings
+from sparse_mixer_tf.analysis import held_out, matrices, sublayer_times
+from sparse_mixer_tf.analysis.expert_preference import MIN_COUNT, Takings
+from sparse_mixer_tf.analysis.matrices import pooled
+from sparse_mixer_tf.analysis.token_text import Paragraph, shown
 from sparse_mixer_tf.tasks.base import Task
 
 # Heads of more attention than this are shown by their mean.
@@ -32,12 +31,12 @@ def look(task: Task, step: int, opened: Task | None = None) -> tuple[dict, dict[
     record = {
         "step": step,
         "task": task.settings.task,
-        "sublayers": sublayers.table(task, routed),
+        "sublayers": sublayer_times.table(task, routed),
     }
     arrays = {}
-    for name, matrix in mixing.sequence_matrices(task.model.backbone).items():
+    for name, matrix in matrices.sequence_matrices(task.model.backbone).items():
         arrays[f"mixing/{name}"], record["mixing_tile"] = pooled(matrix)
-        arrays[f"reach/{name}"] = mixing.reach(matrix)
+        arrays[f"reach/{name}"] = matrices.reach(matrix)
     if opened is None:
         try:
             task.open_data()
@@ -77,7 +76,7 @@ class _Seen:
 
     def record(self) -> dict:
         shape = self.first.token_ids.shape
-        seconds = sublayers.forward_seconds(self.task, self.first.token_ids, self.first.real)
+        seconds = sublayer_times.forward_seconds(self.task, self.first.token_ids, self.first.real)
         found = {
             "tokens": self.tokens,
             "forward_seconds": {name: round(value, 6) for name, value in seconds.items()},

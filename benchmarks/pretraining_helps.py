@@ -17,8 +17,8 @@ from pathlib import Path
 
 from absl import app, flags
 
-from sparse_mixer_tf import run_results
-from sparse_mixer_tf.run_results import Group
+from sparse_mixer_tf.experiments import results
+from sparse_mixer_tf.experiments.results import Group
 from sparse_mixer_tf.training.workdir import VOCABULARY, write_atomically
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of all runs.", required=True)
@@ -100,7 +100,7 @@ def _table(folder: Path) -> str:
     ]
     for task in _TASKS.value:
         name, examples, epochs = task.split(":")
-        groups = {arm: run_results.groups(folder / _slug(task) / arm) for arm in ARMS}
+        groups = {arm: results.groups(folder / _slug(task) / arm) for arm in ARMS}
         helped, plain = (groups[arm][0] for arm in ARMS)
         minutes = sum(_minutes(g) for arm in ARMS for g in groups[arm])
         lines.append(

@@ -15,10 +15,10 @@ from absl import flags
 
 import sparse_mixer_tf.cli.flags as package_flags
 from pipelines.settings import DataSettings
-from sparse_mixer_tf import benchmark
 from sparse_mixer_tf.cli import app
-from sparse_mixer_tf.runs import open_run
-from sparse_mixer_tf.scoring import score, write_predictions
+from sparse_mixer_tf.experiments import benchmark_table
+from sparse_mixer_tf.experiments.load import open_run
+from sparse_mixer_tf.experiments.scoring import score, write_predictions
 from sparse_mixer_tf.settings import SettingsError
 from sparse_mixer_tf.training.console import evaluation_line
 from sparse_mixer_tf.training.workdir import VOCABULARY, write_atomically
@@ -43,7 +43,7 @@ def main() -> int:
     package_flags.require("workdir")
     workdir = Path(FLAGS.workdir)
     if FLAGS.benchmark:
-        benchmark.evaluate(workdir, FLAGS.benchmark, FLAGS.predictions)
+        benchmark_table.evaluate(workdir, FLAGS.benchmark, FLAGS.predictions)
         return app.DONE
     task, facts, step = open_run(workdir)
     if FLAGS.predictions and facts["training"]["task"] != "classify":

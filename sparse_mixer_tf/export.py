@@ -13,11 +13,10 @@ import tensorflow as tf
 from absl import flags
 
 import sparse_mixer_tf.cli.flags as package_flags
-from sparse_mixer_tf import run_results
 from sparse_mixer_tf.cli import app
 from sparse_mixer_tf.cli.output_dir import check_output, unfinished
-from sparse_mixer_tf.reports import run_log
-from sparse_mixer_tf.runs import open_run
+from sparse_mixer_tf.experiments import log, results
+from sparse_mixer_tf.experiments.load import open_run
 from sparse_mixer_tf.serving import model_with_rows_apart, serve
 from sparse_mixer_tf.serving.card import card, size_in_megabytes
 from sparse_mixer_tf.serving.comparison import Difference, compare
@@ -85,7 +84,7 @@ def export(workdir: Path, folder: Path) -> list[Difference]:
         print(f"  a batch of {rows}: {1e3 * seconds:.1f} ms (median)")
 
     # What people and programs should know.
-    result = run_results.result(workdir)
+    result = results.result(workdir)
     measured = {
         "parameters": task.model.count_params(),
         "megabytes": size_in_megabytes(folder),
@@ -103,7 +102,7 @@ def export(workdir: Path, folder: Path) -> list[Difference]:
 
 def _samples(workdir: Path) -> list[dict]:
     """What the run last said about held-out examples."""
-    records = run_log.read_json_lines(workdir / "samples.jsonl")
+    records = log.read_json_lines(workdir / "samples.jsonl")
     return records[-1]["samples"] if records else []
 
 

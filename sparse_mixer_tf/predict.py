@@ -20,7 +20,7 @@ from tqdm import tqdm
 import sparse_mixer_tf.cli.flags as package_flags  # noqa: F401, defines --workdir and --seed
 from pipelines.store.lm_corpus import read_vocabulary
 from sparse_mixer_tf.cli import app
-from sparse_mixer_tf.runs import open_run
+from sparse_mixer_tf.experiments.load import open_run
 from sparse_mixer_tf.serving import model_with_rows_apart, serve
 from sparse_mixer_tf.serving.answers import classify, continue_texts, fill, sampling
 from sparse_mixer_tf.serving.export_folder import FACTS

@@ -8,8 +8,8 @@ from pipelines.errors import InputError
 from sparse_mixer_tf import reports
 from sparse_mixer_tf.analysis import files
 from sparse_mixer_tf.analysis.inspect_model import look
-from sparse_mixer_tf.reports import run_log
-from sparse_mixer_tf.runs import open_run
+from sparse_mixer_tf.experiments import log
+from sparse_mixer_tf.experiments.load import open_run
 from sparse_mixer_tf.settings import SettingsError
 from sparse_mixer_tf.tasks.base import Task
 from sparse_mixer_tf.training.checkpoint import CheckpointError
@@ -32,7 +32,7 @@ def report(
     Raises:
         SettingsError: the folder holds no run, or one that has logged nothing yet.
     """
-    run_log.read(workdir)
+    log.read(workdir)
     if inspect:
         try:
             task, _, step = open_run(workdir)

@@ -3,11 +3,11 @@
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from sparse_mixer_tf.experiments.log import RunLog
 from sparse_mixer_tf.reports import drawing, elements, small_multiples
 from sparse_mixer_tf.reports.colours import Theme, distinct
 from sparse_mixer_tf.reports.drawing import Chart, by_octave_parts, named, short_name
 from sparse_mixer_tf.reports.elements import Section
-from sparse_mixer_tf.reports.run_log import RunLog
 
 
 def section(log: RunLog, record: dict, arrays: dict[str, np.ndarray]) -> list[Section]:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from sparse_mixer_tf.experiments.log import RunLog, read
 from sparse_mixer_tf.reports import curves, elements, experts, small_multiples, summary, timing
 from sparse_mixer_tf.reports.colours import DARK, LIGHT, Theme, distinct
 from sparse_mixer_tf.reports.drawing import Chart, short_name
 from sparse_mixer_tf.reports.durations import duration
 from sparse_mixer_tf.reports.elements import Section
-from sparse_mixer_tf.reports.run_log import RunLog, read
 from sparse_mixer_tf.reports.style import series_colours
 
 _LONGEST_NAME = 80

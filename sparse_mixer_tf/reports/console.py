@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from sparse_mixer_tf.experiments.log import RunLog, read
 from sparse_mixer_tf.reports import scores
-from sparse_mixer_tf.reports.run_log import RunLog, read
 
 
 def console_summary(workdir: str | Path) -> str:

@@ -3,10 +3,10 @@
 import numpy as np
 from matplotlib.ticker import EngFormatter, PercentFormatter
 
+from sparse_mixer_tf.experiments.log import RunLog
 from sparse_mixer_tf.reports import drawing
 from sparse_mixer_tf.reports.colours import Theme
 from sparse_mixer_tf.reports.drawing import Chart
-from sparse_mixer_tf.reports.run_log import RunLog
 
 # A metric, and what it is drawn beside.
 BASELINES = {

@@ -4,11 +4,11 @@ from html import escape
 
 import numpy as np
 
+from sparse_mixer_tf.experiments.log import RunLog
 from sparse_mixer_tf.reports import curves, elements, small_multiples
 from sparse_mixer_tf.reports.colours import distinct
 from sparse_mixer_tf.reports.drawing import Chart, short_name
 from sparse_mixer_tf.reports.elements import Section
-from sparse_mixer_tf.reports.run_log import RunLog
 
 
 def charts(log: RunLog) -> list[Chart]:

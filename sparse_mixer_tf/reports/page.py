@@ -4,6 +4,7 @@ from html import escape
 from pathlib import Path
 
 from sparse_mixer_tf.analysis import files
+from sparse_mixer_tf.experiments.log import RunLog, read
 from sparse_mixer_tf.reports import (
     attention,
     curves,
@@ -17,7 +18,6 @@ from sparse_mixer_tf.reports import (
 )
 from sparse_mixer_tf.reports.colours import LIGHT
 from sparse_mixer_tf.reports.elements import Section
-from sparse_mixer_tf.reports.run_log import RunLog, read
 from sparse_mixer_tf.reports.style import expert_colours
 
 

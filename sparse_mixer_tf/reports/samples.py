@@ -3,9 +3,9 @@
 from html import escape
 
 from pipelines.tokenizers.sentencepiece_model import readable
+from sparse_mixer_tf.experiments.log import RunLog
 from sparse_mixer_tf.reports import elements
 from sparse_mixer_tf.reports.elements import Section
-from sparse_mixer_tf.reports.run_log import RunLog
 
 
 def sections(log: RunLog) -> list[Section]:

@@ -2,10 +2,10 @@
 
 from html import escape
 
+from sparse_mixer_tf.experiments.log import RunLog, is_number
 from sparse_mixer_tf.metrics.glue import METRICS
 from sparse_mixer_tf.reports import elements
 from sparse_mixer_tf.reports.elements import Section
-from sparse_mixer_tf.reports.run_log import RunLog, is_number
 
 
 def best_record(log: RunLog) -> dict | None:

@@ -4,9 +4,9 @@ import json
 from html import escape
 from statistics import median
 
+from sparse_mixer_tf.experiments.log import RunLog
 from sparse_mixer_tf.reports import elements, scores
 from sparse_mixer_tf.reports.durations import duration
-from sparse_mixer_tf.reports.run_log import RunLog
 
 _TASKS = {
     "pretrain": "pre-training",

@@ -2,10 +2,10 @@
 
 from html import escape
 
+from sparse_mixer_tf.experiments.log import RunLog
 from sparse_mixer_tf.reports import elements
 from sparse_mixer_tf.reports.durations import duration
 from sparse_mixer_tf.reports.elements import Section
-from sparse_mixer_tf.reports.run_log import RunLog
 
 # Part of the loop, as it is called, what it is.
 PARTS = (

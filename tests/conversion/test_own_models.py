@@ -10,13 +10,13 @@ from pipelines.tokenizers.sentencepiece_model import Vocabulary
 from sparse_mixer_tf.conversion import own_models
 from sparse_mixer_tf.conversion.keras_models import build
 from sparse_mixer_tf.conversion.plain_model import PlainModel, check_vocabulary
+from sparse_mixer_tf.experiments.load import open_run, start_from
 from sparse_mixer_tf.models import (
     PretrainingModel,
     SparseMixerBackbone,
     SparseMixerMaskedLM,
     SparseMixerTextClassifier,
 )
-from sparse_mixer_tf.runs import open_run, start_from
 from sparse_mixer_tf.settings import ModelSettings, SettingsError
 from sparse_mixer_tf.tasks.mask_filling import encode, fill
 from sparse_mixer_tf.tasks.model_factory import build_backbone

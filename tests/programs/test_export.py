@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from sparse_mixer_tf.runs import open_run
+from sparse_mixer_tf.experiments.load import open_run
 from sparse_mixer_tf.settings import SettingsError
 
 EXPORT, PREDICT = "sparse_mixer_tf.export", "sparse_mixer_tf.predict"

@@ -8,9 +8,9 @@ from absl.testing import flagsaver
 from pipelines.errors import InputError
 from pipelines.tokenizers import sentencepiece_model, sentencepiece_training
 from pipelines.tokenizers.symbols import Symbols
-from sparse_mixer_tf import runs
 from sparse_mixer_tf.cli import app
 from sparse_mixer_tf.cli.flags import FLAGS
+from sparse_mixer_tf.experiments import load
 from sparse_mixer_tf.settings import ModelSettings, SettingsError, TrainingSettings
 from sparse_mixer_tf.training import workdir as workdirs
 from tests.pipelines.conftest import made_up_document
@@ -131,7 +131,7 @@ def test_settings_that_are_none_are_refused_by_the_name_of_their_file(tmp_path, 
     with pytest.raises(SettingsError, match="settings.json cannot be read"):
         workdirs.read_settings(tmp_path)
     with pytest.raises(SettingsError, match="settings.json cannot be read"):
-        runs.open_run(tmp_path)
+        load.open_run(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_settings_that_are_none_are_refused_by_the_name_of_their_file(tmp_path, 
 def test_settings_of_another_kind_are_told(tmp_path, changes, told):
     _write(tmp_path, PARTS | changes)
     with pytest.raises(SettingsError, match=told):
-        runs.open_run(tmp_path)
+        load.open_run(tmp_path)
 
 
 def test_whole_numbers_may_stand_for_others():

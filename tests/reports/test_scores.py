@@ -1,7 +1,7 @@
 import re
 
+from sparse_mixer_tf.experiments.log import RunLog
 from sparse_mixer_tf.reports import scores
-from sparse_mixer_tf.reports.run_log import RunLog
 
 
 def _log(validation=(), samples=(), labels=("no", "yes")) -> RunLog:

@@ -5,10 +5,11 @@ import re
 import numpy as np
 import pytest
 
-from sparse_mixer_tf.reports import attention, mixing, run_log, timing
+from sparse_mixer_tf.experiments import log
+from sparse_mixer_tf.experiments.log import RunLog
+from sparse_mixer_tf.reports import attention, mixing, timing
 from sparse_mixer_tf.reports.drawing import by_octave_parts, short_name
 from sparse_mixer_tf.reports.durations import duration
-from sparse_mixer_tf.reports.run_log import RunLog
 from sparse_mixer_tf.reports.summary import spelled_out
 from tests.reports.made_up_runs import inspection, write_run
 
@@ -39,7 +40,7 @@ def test_what_was_not_looked_at_is_left_out():
 
 def test_attention_shows_maps_distances_and_spans(inspected, tmp_path):
     record, arrays = inspected
-    (section,) = attention.section(run_log.read(write_run(tmp_path)), record, arrays)
+    (section,) = attention.section(log.read(write_run(tmp_path)), record, arrays)
     for alt in ("for one held-out example", "of layer 02 s, up to 64 tokens back", "Learned att"):
         assert alt in section.body
 
@@ -77,7 +78,7 @@ def test_a_reused_sublayer_has_the_time_of_the_one_whose_weights_it_uses():
 
 
 def test_the_seconds_of_the_loop_add_up(tmp_path):
-    parts = timing.loop_parts(run_log.read(write_run(tmp_path)))
+    parts = timing.loop_parts(log.read(write_run(tmp_path)))
     assert parts["step_seconds"] == 200 and parts["compiling_seconds"] == 5
     assert parts["evaluation_seconds"] == 20 and parts["data_seconds"] == pytest.approx(3)
     # 250 seconds of training, of which steps and waiting took 203.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from sparse_mixer_tf.reports import run_log
+from sparse_mixer_tf.experiments import log
 from sparse_mixer_tf.training.checkpoint import Checkpoints
 from sparse_mixer_tf.training.workdir import SETTINGS, read_settings
 
@@ -76,7 +76,7 @@ def result(workdir: Path) -> Result | None:
         return None
     held_out = [
         record
-        for record in run_log.read_json_lines(workdir / "metrics.jsonl")
+        for record in log.read_json_lines(workdir / "metrics.jsonl")
         if record["step"] == best["step"] and record.get("split") == "validation"
     ]
     if not held_out:

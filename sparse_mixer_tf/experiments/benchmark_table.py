@@ -7,11 +7,11 @@ from statistics import mean
 
 from pipelines.errors import InputError
 from pipelines.labelled import glue
-from sparse_mixer_tf import run_results, scoring
-from sparse_mixer_tf.run_results import Group
-from sparse_mixer_tf.runs import open_run
+from sparse_mixer_tf.experiments import results, scoring
+from sparse_mixer_tf.experiments.load import open_run
+from sparse_mixer_tf.experiments.results import Group
+from sparse_mixer_tf.experiments.sweep import BENCHMARKS
 from sparse_mixer_tf.settings import SettingsError
-from sparse_mixer_tf.sweep import BENCHMARKS
 from sparse_mixer_tf.training.workdir import write_atomically
 
 
@@ -47,7 +47,7 @@ def evaluate(workdir: Path, benchmark: str, predictions: str | None = None) -> N
 def best_groups(workdir: Path) -> dict[str, Group]:
     """For each task its runs at the learning rate with the best median."""
     best = {}
-    for group in run_results.groups(workdir):
+    for group in results.groups(workdir):
         best.setdefault(group.dataset, group)
     return best
 

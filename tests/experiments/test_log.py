@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from sparse_mixer_tf.reports import run_log
+from sparse_mixer_tf.experiments import log as run_log
 
 
 def write_lines(workdir, *records):

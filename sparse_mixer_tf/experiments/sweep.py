@@ -17,7 +17,7 @@ import sparse_mixer_tf.cli.flags as package_flags
 from pipelines.errors import InputError
 from pipelines.labelled import glue
 from pipelines.labelled.glue_source import GlueSource
-from sparse_mixer_tf import run_results
+from sparse_mixer_tf.experiments import results
 from sparse_mixer_tf.settings import SettingsError
 from sparse_mixer_tf.training.workdir import SETTINGS, write_atomically
 
@@ -67,7 +67,7 @@ def points(workdir: Path) -> list[tuple[Path, list[str]]]:
 
 def report(workdir: Path) -> str:
     """A table of the sweep, median over seeds with least and greatest; `sweep.json` beside it."""
-    groups = run_results.groups(workdir)
+    groups = results.groups(workdir)
     rows = [("data", "learning rate", "runs", "median", "least", "greatest")]
     for group in groups:
         values = (group.score, *group.spread)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from sparse_mixer_tf.experiments import leaderboard
 from sparse_mixer_tf.settings import SettingsError
-from sparse_mixer_tf.tasks import Classification, leaderboard
+from sparse_mixer_tf.tasks import Classification
 from sparse_mixer_tf.tasks.base import Task
 from sparse_mixer_tf.training.eval_step import EvaluationStep, evaluation_sums
 from sparse_mixer_tf.training.workdir import write_atomically

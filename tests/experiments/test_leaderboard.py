@@ -4,7 +4,7 @@ import numpy as np
 
 from pipelines.labelled import glue
 from pipelines.labelled.examples import Example
-from sparse_mixer_tf.tasks import leaderboard
+from sparse_mixer_tf.experiments import leaderboard
 
 
 def _content(name, labels, examples, outputs):

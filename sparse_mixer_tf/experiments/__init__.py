@@ -1,0 +1,1 @@
+"""Finished work directories: loading, comparing, tabulating."""

@@ -9,9 +9,8 @@ from pathlib import Path
 from absl import flags
 
 import sparse_mixer_tf.cli.flags  # noqa: F401, defines --workdir and --inspect
-from sparse_mixer_tf import reporting
 from sparse_mixer_tf.cli import app
-from sparse_mixer_tf.reports import comparison
+from sparse_mixer_tf.reports import build, comparison
 from sparse_mixer_tf.settings import SettingsError
 
 flags.DEFINE_string(
@@ -39,7 +38,7 @@ def main(arguments: list[str]) -> int:
     if output is not None and output.exists() and not output.is_dir():
         raise SettingsError(f"--output={output} is a file; give a folder")
     if len(workdirs) == 1:
-        page = reporting.report(workdirs[0], FLAGS.inspect, output)
+        page = build.report(workdirs[0], FLAGS.inspect, output)
     else:
         page = comparison.write(workdirs, output or comparison.default_folder(workdirs))
     print(f"report: {page}")

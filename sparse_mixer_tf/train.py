@@ -16,7 +16,7 @@ from absl import flags
 
 import pipelines.flags
 import sparse_mixer_tf.cli.flags as package_flags
-from sparse_mixer_tf import reporting, reports
+from sparse_mixer_tf import reports
 from sparse_mixer_tf.autotune import xla
 from sparse_mixer_tf.autotune.mixing import in_known_mixing
 from sparse_mixer_tf.autotune.precision import in_known_precision
@@ -25,6 +25,7 @@ from sparse_mixer_tf.experiments import sweep
 from sparse_mixer_tf.experiments.load import check_vocabulary, fork, start_from
 from sparse_mixer_tf.layers.moe.expert_parallel import experts_apart
 from sparse_mixer_tf.layers.tracing import device_kind
+from sparse_mixer_tf.reports import build as reporting
 from sparse_mixer_tf.settings import SettingsError, check_batch
 from sparse_mixer_tf.tasks import TASKS
 from sparse_mixer_tf.tasks.base import Task

@@ -4,10 +4,10 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from sparse_mixer_tf.experiments.log import RunLog
-from sparse_mixer_tf.reports import drawing, elements, small_multiples
-from sparse_mixer_tf.reports.colours import Theme, distinct
-from sparse_mixer_tf.reports.drawing import Chart, by_octave_parts, named, short_name
-from sparse_mixer_tf.reports.elements import Section
+from sparse_mixer_tf.reports import html, plots
+from sparse_mixer_tf.reports.html import Section
+from sparse_mixer_tf.reports.plots import Chart, by_octave_parts, named, short_name
+from sparse_mixer_tf.reports.theme import Theme, distinct
 
 
 def section(log: RunLog, record: dict, arrays: dict[str, np.ndarray]) -> list[Section]:
@@ -22,18 +22,18 @@ def section(log: RunLog, record: dict, arrays: dict[str, np.ndarray]) -> list[Se
         )
         note = f"{record.get('attended', 0):,} tokens"
         note += f"; a pixel is the mean of {tile} x {tile}." if tile > 1 else "."
-        found.append(elements.figure(_maps(maps, tile), note))
+        found.append(html.figure(_maps(maps, tile), note))
     distances = named(arrays, "distance/")
     if distances:
         texts.append(
             "A line that falls early is a head that looks at what has just been read, a flat one a "
             "head that looks everywhere."
         )
-        found += [elements.figure(_distance(name, m)) for name, m in distances.items()]
+        found += [html.figure(_distance(name, m)) for name, m in distances.items()]
     if log.learned_spans():
         texts.append("A learned span is how far back a head may look before its ramp begins.")
-        found.append(elements.figure(_spans(log.learned_spans())))
-    return [Section("Attention", " ".join(texts), elements.charts(found))] if found else []
+        found.append(html.figure(_spans(log.learned_spans())))
+    return [Section("Attention", " ".join(texts), html.charts(found))] if found else []
 
 
 def _maps(maps: dict[str, np.ndarray], tile: int) -> Chart:
@@ -44,7 +44,7 @@ def _maps(maps: dict[str, np.ndarray], tile: int) -> Chart:
     ]
 
     def draw(theme):
-        return small_multiples.heat_maps(
+        return plots.heat_maps(
             panels, theme, tile, ("attended token", "attending token"), "share of attention"
         )
 
@@ -72,7 +72,7 @@ def _distance(name: str, mass: np.ndarray) -> Chart:
         for head in range(heads):
             x, y = by_octave_parts(mass[head, ::-1])
             curves.append((f"head {head}", x, 100 * np.where(y > 1e-7, y, np.nan)))
-        return small_multiples.lines(curves, theme, label, distinct(heads, theme.lines))
+        return plots.lines(curves, theme, label, distinct(heads, theme.lines))
 
     return Chart(
         f"attention_distance_{name.replace(' ', '_').replace(',', '')}",
@@ -92,9 +92,9 @@ def _spans(layers: dict[str, list[float]]) -> Chart:
 def spans(layers: dict[str, list[float]], theme: Theme) -> bytes:
     """A bar a head, one panel a layer, at the last evaluation."""
     highest = max(1.0, *(max(heads) for heads in layers.values()))
-    with drawing.style(theme):
+    with plots.style(theme):
         columns = 1 if len(layers) < 3 else 2
-        figure, frames = small_multiples.panels(len(layers), columns, 0.35 * columns)
+        figure, frames = plots.panels(len(layers), columns, 0.35 * columns)
         for frame, (name, heads) in zip(frames, layers.items(), strict=True):
             frame.bar(np.arange(len(heads)), heads, color=theme.validation)
             frame.set_ylim(0, 1.05 * highest)
@@ -103,4 +103,4 @@ def spans(layers: dict[str, list[float]], theme: Theme) -> bytes:
             frame.xaxis.set_major_locator(MaxNLocator(integer=True))
         for frame in frames[-columns:]:
             frame.set_xlabel("head")
-        return drawing.png(figure)
+        return plots.png(figure)

@@ -8,12 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from sparse_mixer_tf.experiments.log import RunLog, read
-from sparse_mixer_tf.reports import curves, elements, experts, small_multiples, summary, timing
-from sparse_mixer_tf.reports.colours import DARK, LIGHT, Theme, distinct
-from sparse_mixer_tf.reports.drawing import Chart, short_name
-from sparse_mixer_tf.reports.durations import duration
-from sparse_mixer_tf.reports.elements import Section
-from sparse_mixer_tf.reports.style import series_colours
+from sparse_mixer_tf.reports import curves, experts, html, plots, summary, timing
+from sparse_mixer_tf.reports.html import Section, duration
+from sparse_mixer_tf.reports.plots import Chart, short_name
+from sparse_mixer_tf.reports.theme import DARK, LIGHT, Theme, distinct, series_colours
 
 _LONGEST_NAME = 80
 # Metric, title, how it is written, whether more is better.
@@ -58,7 +56,7 @@ def write(workdirs: Sequence[Path], folder: Path) -> Path:
     runs = [Run(name, read(path)) for name, path in zip(names(workdirs), workdirs, strict=True)]
     folder.mkdir(parents=True, exist_ok=True)
     title = " · ".join(run.name for run in runs)
-    text = elements.document(
+    text = html.document(
         title,
         _head(title, runs),
         _sections(runs),
@@ -100,7 +98,7 @@ def _sections(runs: list[Run]) -> list[Section]:
             "Curves",
             "Held-out numbers are drawn through; those of training are pale. Compare at equal "
             "steps, and mind that steps of different runs may differ in tokens.",
-            elements.charts(map(elements.figure, _curves(runs))),
+            html.charts(map(html.figure, _curves(runs))),
         ),
         Section(
             "Settings that differ",
@@ -111,7 +109,7 @@ def _sections(runs: list[Run]) -> list[Section]:
     loads = _loads(runs)
     if loads:
         text = "Share of each expert at the last evaluation, the busiest first: flat is even."
-        found.append(Section("Expert load", text, elements.charts(map(elements.figure, loads))))
+        found.append(Section("Expert load", text, html.charts(map(html.figure, loads))))
     return found
 
 
@@ -138,7 +136,7 @@ def _scores(runs: list[Run]) -> str:
         cells = [duration(seconds) if seconds else "–" for seconds in whole]
         rows.append(("with evaluations and all", *cells))
     head = ("", *(f"{_key(i)}{escape(run.name)}" for i, run in enumerate(runs)))
-    return elements.table(rows, head, numbers=range(1, len(head)))
+    return html.table(rows, head, numbers=range(1, len(head)))
 
 
 def _are_comparable(runs: list[Run]) -> bool:
@@ -180,7 +178,7 @@ def _overlay(runs: list[Run], key: str, title: str, unit: str) -> Chart:
                 lines.append((run.name, *shown))
                 colours.append(colour)
         label = lambda axes: curves.label_axes(axes, key, title, unit)  # noqa: E731
-        return small_multiples.lines(lines, theme, label, colours)
+        return plots.lines(lines, theme, label, colours)
 
     return Chart(key, f"{title} over training steps, of all runs", draw)
 
@@ -195,7 +193,7 @@ def _differences(runs: list[Run]) -> str:
     if not rows:
         return '<p class="soft">None: these runs were started alike.</p>'
     head = ("setting", *(f"{_key(i)}{escape(run.name)}" for i, run in enumerate(runs)))
-    return elements.table(rows, head)
+    return html.table(rows, head)
 
 
 def _loads(runs: list[Run]) -> list[Chart]:
@@ -219,7 +217,7 @@ def _load(number: int, run: Run, loads: dict[str, np.ndarray]) -> Chart:
             (short_name(name), np.arange(1, len(values) + 1), 100 * np.sort(values)[::-1])
             for name, values in loads.items()
         ]
-        return small_multiples.lines(lines, theme, label, distinct(len(lines), theme.lines))
+        return plots.lines(lines, theme, label, distinct(len(lines), theme.lines))
 
     return Chart(f"expert_load_{number}", f"Load of the experts of {run.name}, by layer", draw)
 

@@ -4,9 +4,9 @@ import numpy as np
 from matplotlib.ticker import EngFormatter, PercentFormatter
 
 from sparse_mixer_tf.experiments.log import RunLog
-from sparse_mixer_tf.reports import drawing
-from sparse_mixer_tf.reports.colours import Theme
-from sparse_mixer_tf.reports.drawing import Chart
+from sparse_mixer_tf.reports import plots
+from sparse_mixer_tf.reports.plots import Chart
+from sparse_mixer_tf.reports.theme import Theme
 
 # A metric, and what it is drawn beside.
 BASELINES = {
@@ -67,8 +67,8 @@ def routing(log: RunLog) -> list[Chart]:
 
 def curve(log: RunLog, key: str, title: str, unit: str, theme: Theme) -> bytes:
     """One metric over the steps, training and validation in one frame."""
-    with drawing.style(theme):
-        figure = drawing.new_figure()
+    with plots.style(theme):
+        figure = plots.new_figure()
         axes = figure.subplots()
         for split, color, marker in (
             ("train", theme.train, None),
@@ -85,7 +85,7 @@ def curve(log: RunLog, key: str, title: str, unit: str, theme: Theme) -> bytes:
         label_axes(axes, key, title, unit)
         if len(axes.lines) > 1:
             axes.legend(loc="best")
-        return drawing.png(figure)
+        return plots.png(figure)
 
 
 def label_axes(axes, key: str, title: str, unit: str) -> None:
@@ -100,7 +100,7 @@ def label_axes(axes, key: str, title: str, unit: str) -> None:
     elif key == "learning_rate":
         axes.yaxis.set_major_formatter("{x:g}")
         axes.set_ylim(bottom=0)
-    drawing.step_axis(axes)
+    plots.step_axis(axes)
 
 
 def is_worth_drawing(log: RunLog, key: str) -> bool:

@@ -5,10 +5,10 @@ from html import escape
 import numpy as np
 
 from sparse_mixer_tf.experiments.log import RunLog
-from sparse_mixer_tf.reports import curves, elements, small_multiples
-from sparse_mixer_tf.reports.colours import distinct
-from sparse_mixer_tf.reports.drawing import Chart, short_name
-from sparse_mixer_tf.reports.elements import Section
+from sparse_mixer_tf.reports import curves, html, plots
+from sparse_mixer_tf.reports.html import Section
+from sparse_mixer_tf.reports.plots import Chart, short_name
+from sparse_mixer_tf.reports.theme import distinct
 
 
 def charts(log: RunLog) -> list[Chart]:
@@ -36,7 +36,7 @@ def load_section(found: list[Chart]) -> list[Section]:
         "empty one an expert that is hardly used. Confidence rises and entropy falls as routers "
         "make up their minds."
     )
-    return [Section("Expert load", text, elements.charts(map(elements.figure, found)))]
+    return [Section("Expert load", text, html.charts(map(html.figure, found)))]
 
 
 def words_section(record: dict) -> list[Section]:
@@ -53,7 +53,7 @@ def words_section(record: dict) -> list[Section]:
         (short_name(name), _paragraph(record["paragraph"], layer) + _words(layer))
         for name, layer in layers.items()
     ]
-    return [Section("What the experts take", text, elements.tabs("experts", panels))]
+    return [Section("What the experts take", text, html.tabs("experts", panels))]
 
 
 def count(record: dict) -> int:
@@ -66,7 +66,7 @@ def _load(steps, loads) -> Chart:
     return Chart(
         "expert_load",
         "Share of the tokens of each expert over training steps, by layer",
-        lambda theme: small_multiples.steps_heat(bands, steps, theme, "% of routed tokens"),
+        lambda theme: plots.steps_heat(bands, steps, theme, "% of routed tokens"),
     )
 
 
@@ -74,7 +74,7 @@ def _by_layer(key, title, unit, steps, layers) -> Chart:
     found = [(short_name(name), steps, values) for name, values in layers.items()]
 
     def draw(theme):
-        return small_multiples.lines(
+        return plots.lines(
             found,
             theme,
             lambda axes: curves.label_axes(axes, key, title, unit),
@@ -98,12 +98,12 @@ def _words(layer: dict) -> str:
         preferred = "".join(map(_word, words)) or '<span class="soft">no preference</span>'
         rows.append(
             f'<div class="expert"><span class="chip x{expert}">{expert}</span>'
-            f"<div>{elements.bar(lengths[expert] / max(*lengths, 1e-9), told)}</div>"
+            f"<div>{html.bar(lengths[expert] / max(*lengths, 1e-9), told)}</div>"
             f'<div class="words">{preferred}</div></div>'
         )
     text = "Behind each word: how often this expert took it, of how often it was there. "
     text += "Bars are mean gates, for all take equally many." if even else "Bars are shares."
-    return f"<h3>Words</h3>{elements.caption(text)}{''.join(rows)}"
+    return f"<h3>Words</h3>{html.caption(text)}{''.join(rows)}"
 
 
 def _word(word: dict) -> str:
@@ -133,9 +133,7 @@ def _paragraph(texts: list[str], layer: dict) -> str:
     )
     if untaken:
         text += " Underlined words no expert took: they pass the layer unchanged."
-    return (
-        f'<h3>A held-out text</h3>{elements.caption(text)}<p class="coloured">{"".join(parts)}</p>'
-    )
+    return f'<h3>A held-out text</h3>{html.caption(text)}<p class="coloured">{"".join(parts)}</p>'
 
 
 def _first(takers: list) -> int | None:

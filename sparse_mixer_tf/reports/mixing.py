@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from sparse_mixer_tf.reports import elements, small_multiples
-from sparse_mixer_tf.reports.colours import distinct
-from sparse_mixer_tf.reports.drawing import Chart, by_octave_parts, named
-from sparse_mixer_tf.reports.elements import Section
+from sparse_mixer_tf.reports import html, plots
+from sparse_mixer_tf.reports.html import Section
+from sparse_mixer_tf.reports.plots import Chart, by_octave_parts, named
+from sparse_mixer_tf.reports.theme import distinct
 
 
 def section(record: dict, arrays: dict[str, np.ndarray]) -> list[Section]:
@@ -19,16 +19,16 @@ def section(record: dict, arrays: dict[str, np.ndarray]) -> list[Section]:
         "layer that looks at neighbours, columns are positions that everybody reads."
     )
     note = f"A pixel is the mean of {tile} x {tile} weights." if tile > 1 else ""
-    found = [elements.figure(_matrices(matrices, tile), note)]
+    found = [html.figure(_matrices(matrices, tile), note)]
     reaches = named(arrays, "reach/")
     if reaches:
-        found.append(elements.figure(_reach(reaches)))
-    return [Section("Mixing", text, elements.charts(found))]
+        found.append(html.figure(_reach(reaches)))
+    return [Section("Mixing", text, html.charts(found))]
 
 
 def _matrices(matrices: dict[str, np.ndarray], tile: int) -> Chart:
     def draw(theme):
-        return small_multiples.heat_maps(
+        return plots.heat_maps(
             list(matrices.items()), theme, tile, ("from position", "to position")
         )
 
@@ -50,7 +50,7 @@ def _reach(reaches: dict[str, np.ndarray]) -> Chart:
 
         curves = [(name, *_two_sided(values)) for name, values in reaches.items()]
         colours = distinct(len(curves), theme.lines)
-        return small_multiples.lines(curves, theme, label, colours)
+        return plots.lines(curves, theme, label, colours)
 
     return Chart("mixing_reach", "Mean size of the mixing weights by distance, by layer", draw)
 

@@ -8,17 +8,16 @@ from sparse_mixer_tf.experiments.log import RunLog, read
 from sparse_mixer_tf.reports import (
     attention,
     curves,
-    elements,
     experts,
+    html,
     mixing,
     samples,
     scores,
     summary,
     timing,
 )
-from sparse_mixer_tf.reports.colours import LIGHT
-from sparse_mixer_tf.reports.elements import Section
-from sparse_mixer_tf.reports.style import expert_colours
+from sparse_mixer_tf.reports.html import Section
+from sparse_mixer_tf.reports.theme import LIGHT, expert_colours
 
 
 def write(workdir: str | Path, output: str | Path | None = None) -> Path:
@@ -52,7 +51,7 @@ def write(workdir: str | Path, output: str | Path | None = None) -> Path:
     record, arrays = files.read(workdir)
     page = folder / "index.html"
     name = workdir.resolve().name
-    text = elements.document(
+    text = html.document(
         name,
         summary.head(name, log, record),
         sections(log, shown, record, arrays),
@@ -91,7 +90,7 @@ def sections(log: RunLog, shown: dict, record: dict, arrays: dict) -> list[Secti
 def _curves(title: str, text: str, charts: list) -> list[Section]:
     if not charts:
         return []
-    return [Section(title, text, elements.charts(map(elements.figure, charts)))]
+    return [Section(title, text, html.charts(map(html.figure, charts)))]
 
 
 def _settings(log: RunLog) -> list[Section]:
@@ -101,6 +100,6 @@ def _settings(log: RunLog) -> list[Section]:
         (escape(key), escape(summary.as_text(key, value)))
         for key, value in sorted(log.settings.items())
     ]
-    values = elements.folded(f"{len(rows)} values", elements.table(rows))
+    values = html.folded(f"{len(rows)} values", html.table(rows))
     text = "run.flags, beside this report's folder, repeats the run."
     return [Section("Settings", text, values)]

@@ -4,8 +4,8 @@ from html import escape
 
 from pipelines.tokenizers.sentencepiece_model import readable
 from sparse_mixer_tf.experiments.log import RunLog
-from sparse_mixer_tf.reports import elements
-from sparse_mixer_tf.reports.elements import Section
+from sparse_mixer_tf.reports import html
+from sparse_mixer_tf.reports.html import Section
 
 
 def sections(log: RunLog) -> list[Section]:
@@ -14,11 +14,11 @@ def sections(log: RunLog) -> list[Section]:
     fills = [sample for sample in log.samples if "predictions" in sample]
     if fills:
         text = "What stood at each mask, and the three words that the model finds likeliest."
-        found.append(Section("Sample fills", text, elements.grid(map(_filled, fills))))
+        found.append(Section("Sample fills", text, html.grid(map(_filled, fills))))
     continued = [sample for sample in log.samples if "continuation" in sample]
     if continued:
         text = "The prompt is pale; what follows the model wrote, drawing each symbol by chance."
-        found.append(Section("Continued text", text, elements.grid(map(_continued, continued))))
+        found.append(Section("Continued text", text, html.grid(map(_continued, continued))))
     return found
 
 
@@ -28,7 +28,7 @@ def _filled(sample: dict) -> str:
         (escape(readable(prediction["truth"])), _proposals(prediction["truth"], prediction["top"]))
         for prediction in sample["predictions"]
     ]
-    return f"<blockquote>{escape(sample['text'])}</blockquote>" + elements.table(
+    return f"<blockquote>{escape(sample['text'])}</blockquote>" + html.table(
         rows, ("truth", "the model's words")
     )
 

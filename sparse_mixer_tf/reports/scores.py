@@ -4,8 +4,8 @@ from html import escape
 
 from sparse_mixer_tf.experiments.log import RunLog, is_number
 from sparse_mixer_tf.metrics.glue import METRICS
-from sparse_mixer_tf.reports import elements
-from sparse_mixer_tf.reports.elements import Section
+from sparse_mixer_tf.reports import html
+from sparse_mixer_tf.reports.html import Section
 
 
 def best_record(log: RunLog) -> dict | None:
@@ -39,7 +39,7 @@ def sections(log: RunLog) -> list[Section]:
     if mistakes:
         title = "Most confident mistakes" if _labels(log) else "Greatest errors"
         text = "Often these are labels to doubt, or texts cut before the point."
-        body = elements.grid(_mistake(mistake, _labels(log)) for mistake in mistakes)
+        body = html.grid(_mistake(mistake, _labels(log)) for mistake in mistakes)
         found.append(Section(title, text, body))
     return found
 
@@ -58,14 +58,14 @@ def _confusion(counts: list[list[int]], labels: list[str]) -> str:
         share = f"{row[number] / sum(row):.0%}" if sum(row) else ""
         rows.append((escape(label), *cells, share))
     head = ("truth", *(escape(label) for label in labels), "right")
-    return elements.table(rows, head, numbers=range(1, len(head)))
+    return html.table(rows, head, numbers=range(1, len(head)))
 
 
 def _mistake(mistake: dict, labels: list[str]) -> str:
     size = f"{mistake['size']:.0%}" if labels else f"off by {mistake['size']:.2f}"
     text = "<br>".join(escape(segment) for segment in mistake["segments"])
     said = f'{escape(mistake["said"])} <span class="soft">{size}</span>'
-    return f"<blockquote>{text}</blockquote>" + elements.table(
+    return f"<blockquote>{text}</blockquote>" + html.table(
         [(escape(mistake["truth"]), said)], ("truth", "the model")
     )
 

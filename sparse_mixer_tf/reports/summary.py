@@ -5,8 +5,8 @@ from html import escape
 from statistics import median
 
 from sparse_mixer_tf.experiments.log import RunLog
-from sparse_mixer_tf.reports import elements, scores
-from sparse_mixer_tf.reports.durations import duration
+from sparse_mixer_tf.reports import html, scores
+from sparse_mixer_tf.reports.html import duration
 
 _TASKS = {
     "pretrain": "pre-training",
@@ -20,7 +20,7 @@ def head(name: str, log: RunLog, record: dict) -> str:
     return (
         f'<h1>{escape(name)}</h1><div class="soft">{escape(subtitle(log, record))}</div>'
         f"{letters(log.settings.get('model.architecture', ''))}{tiles(log)}"
-        + elements.table((escape(key), escape(value)) for key, value in rows(log))
+        + html.table((escape(key), escape(value)) for key, value in rows(log))
     )
 
 

@@ -3,9 +3,8 @@
 from html import escape
 
 from sparse_mixer_tf.experiments.log import RunLog
-from sparse_mixer_tf.reports import elements
-from sparse_mixer_tf.reports.durations import duration
-from sparse_mixer_tf.reports.elements import Section
+from sparse_mixer_tf.reports import html
+from sparse_mixer_tf.reports.html import Section, duration
 
 # Part of the loop, as it is called, what it is.
 PARTS = (
@@ -38,9 +37,7 @@ def sublayers(record: dict) -> list[Section]:
         if seconds:
             time = seconds.get(row["name"])
             cells += (
-                ["", ""]
-                if time is None
-                else [f"{1e3 * time:,.1f} ms", elements.bar(time / longest)]
+                ["", ""] if time is None else [f"{1e3 * time:,.1f} ms", html.bar(time / longest)]
             )
         lines.append(cells)
     total = sum(row["parameters"] for row in rows)
@@ -55,7 +52,7 @@ def sublayers(record: dict) -> list[Section]:
             f" Forward times are of each sublayer by itself, in graph mode, on {batch} x {seq} "
             "held-out tokens: the median of five passes on the machine that made this page."
         )
-    return [Section("Sublayers", text, elements.table(lines, head, range(2, 6)))]
+    return [Section("Sublayers", text, html.table(lines, head, range(2, 6)))]
 
 
 def loop_parts(log: RunLog) -> dict[str, float]:
@@ -79,13 +76,13 @@ def loop(log: RunLog) -> list[Section]:
     total = sum(sums.values())
     told = (*PARTS, ("other", "the rest", "logging and bookkeeping"))
     rows = [
-        (name, elements.bar(sums[key] / total, f"{sums[key] / total:.0%}"),
+        (name, html.bar(sums[key] / total, f"{sums[key] / total:.0%}"),
          duration(sums[key]), f'<span class="soft">{what}</span>')
         for key, name, what in told
     ]  # fmt: skip
     text = "Steps should take nearly all of it: a wait for data is an accelerator that stands idle."
     head = ("part", "share", "time", "")
-    return [Section("Where the time went", text, elements.table(rows, head, numbers=(2,)))]
+    return [Section("Where the time went", text, html.table(rows, head, numbers=(2,)))]
 
 
 def _by_row(rows: list[dict], seconds: dict[str, float]) -> dict[str, float]:

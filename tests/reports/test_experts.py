@@ -5,7 +5,7 @@ import numpy as np
 from sparse_mixer_tf import reports
 from sparse_mixer_tf.experiments import log as run_log
 from sparse_mixer_tf.reports import experts
-from sparse_mixer_tf.reports.colours import DARK, LIGHT, distinct, oklch
+from sparse_mixer_tf.reports.theme import DARK, LIGHT, distinct, oklch
 from tests.reports.made_up_runs import EVIL, inspection, write_run
 
 

@@ -8,8 +8,8 @@ import pytest
 from sparse_mixer_tf.experiments import log
 from sparse_mixer_tf.experiments.log import RunLog
 from sparse_mixer_tf.reports import attention, mixing, timing
-from sparse_mixer_tf.reports.drawing import by_octave_parts, short_name
-from sparse_mixer_tf.reports.durations import duration
+from sparse_mixer_tf.reports.html import duration
+from sparse_mixer_tf.reports.plots import by_octave_parts, short_name
 from sparse_mixer_tf.reports.summary import spelled_out
 from tests.reports.made_up_runs import inspection, write_run
 

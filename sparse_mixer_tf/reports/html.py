@@ -1,13 +1,31 @@
-"""The parts of a page, as HTML. Whatever comes from data is escaped here."""
+"""Times as a person says them.
+
+The parts of a page, as HTML. Whatever comes from data is escaped here.
+"""
 
 import base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from sparse_mixer_tf.reports.colours import DARK, LIGHT
-from sparse_mixer_tf.reports.drawing import Chart
-from sparse_mixer_tf.reports.style import STYLE
+from sparse_mixer_tf.reports.plots import Chart
+from sparse_mixer_tf.reports.theme import DARK, LIGHT, STYLE
+
+
+def duration(seconds: float) -> str:
+    """`0.42 s`, `8 min 20 s`, `3 h 20 min`.
+
+    >>> duration(500)
+    '8 min 20 s'
+    """
+    if seconds < 10:
+        return f"{seconds:.2g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
 
 # Nothing is loaded and nothing runs, whatever a text in the page may try.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"

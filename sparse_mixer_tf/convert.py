@@ -27,7 +27,7 @@ from sparse_mixer_tf.conversion import (
     preset_writer,
 )
 from sparse_mixer_tf.conversion.plain_model import CLASSIFIER, PlainModel, check_vocabulary
-from sparse_mixer_tf.serving.export_folder import FACTS, PRESET
+from sparse_mixer_tf.serving.export_dir import FACTS, PRESET
 from sparse_mixer_tf.settings import ModelSettings, SettingsError
 
 flags.DEFINE_string("input", None, "A checkpoint, a folder of Hugging Face, a run or a preset.")

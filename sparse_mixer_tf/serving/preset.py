@@ -12,7 +12,7 @@ from sparse_mixer_tf.models import (
     SparseMixerTextClassifierPreprocessor,
     SparseMixerTokenizer,
 )
-from sparse_mixer_tf.serving.comparison import TOLERANCES, Difference, difference
+from sparse_mixer_tf.serving.parity.check import TOLERANCES, Difference, difference
 
 # What `longest` and `right` are called in KerasHub.
 TRUNCATE = {"longest": "round_robin", "right": "waterfall"}

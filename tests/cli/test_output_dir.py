@@ -4,7 +4,7 @@ import os
 import pytest
 
 from sparse_mixer_tf.cli.output_dir import check_output, unfinished
-from sparse_mixer_tf.serving.export_folder import FACTS, read_facts
+from sparse_mixer_tf.serving.export_dir import FACTS, read_facts
 from sparse_mixer_tf.settings import SettingsError
 
 

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sparse_mixer_tf.serving.piece_codec import PieceCodec
-from sparse_mixer_tf.serving.symbol_codec import SymbolCodec
+from sparse_mixer_tf.serving.ops.tokenizers import PieceCodec, SymbolCodec
 from tests.serving.conftest import LINES
 
 TEXTS = ["the quick", "", "\n", "a\r\nb\rc\n\n", "the\u00a0dog\u2003at \x1f dawn \n", LINES]

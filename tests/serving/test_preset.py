@@ -2,8 +2,8 @@ import keras_hub
 import numpy as np
 import pytest
 
+from sparse_mixer_tf.serving.parity.reference import make_probe
 from sparse_mixer_tf.serving.preset import preset_difference, save_preset
-from sparse_mixer_tf.serving.probes import make_probe
 from tests.models.small_vocabulary import TEXTS
 from tests.serving.conftest import SPECIAL, make_words
 

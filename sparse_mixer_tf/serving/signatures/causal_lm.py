@@ -7,12 +7,11 @@ import tensorflow as tf
 
 from pipelines.tokenizers.sentencepiece_model import Pieces
 from pipelines.tokenizers.symbols import Symbols
-from sparse_mixer_tf.serving.carried_reading import CarriedReading
-from sparse_mixer_tf.serving.piece_codec import PieceCodec
-from sparse_mixer_tf.serving.ragged_rows import lengths
-from sparse_mixer_tf.serving.sampling import Choice, choose, draws
-from sparse_mixer_tf.serving.served_model import ServedModel, Signature, texts
-from sparse_mixer_tf.serving.symbol_codec import SymbolCodec
+from sparse_mixer_tf.serving.ops.decoding import CarriedReading
+from sparse_mixer_tf.serving.ops.ragged import lengths
+from sparse_mixer_tf.serving.ops.sampling import Choice, choose, draws
+from sparse_mixer_tf.serving.ops.tokenizers import PieceCodec, SymbolCodec
+from sparse_mixer_tf.serving.saved_model import ServedModel, Signature, texts
 
 
 def text_writer(

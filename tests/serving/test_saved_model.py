@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sparse_mixer_tf.serving import fresh_process
-from sparse_mixer_tf.serving.facts import signature_facts
-from sparse_mixer_tf.serving.reloading import ReloadError, Request, ask
+from sparse_mixer_tf.serving.metadata import signature_facts
+from sparse_mixer_tf.serving.parity import worker
+from sparse_mixer_tf.serving.parity.subprocess import ReloadError, Request, ask
 from tests.serving.conftest import SPECIAL, make_words
 
 AWKWARD = [
@@ -142,7 +142,7 @@ def test_an_empty_text_stands_for_the_end_of_a_line(kinds, served):
 
 
 def test_the_fresh_process_knows_tensorflow_and_its_tokenizers_alone():
-    tree = ast.parse(Path(fresh_process.__file__).read_text())
+    tree = ast.parse(Path(worker.__file__).read_text())
     imported = {
         name.name if isinstance(node, ast.Import) else node.module
         for node in ast.walk(tree)

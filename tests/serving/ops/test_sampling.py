@@ -1,7 +1,7 @@
 import numpy as np
 import tensorflow as tf
 
-from sparse_mixer_tf.serving.sampling import Choice, choose, draws
+from sparse_mixer_tf.serving.ops.sampling import Choice, choose, draws
 
 SHARES = np.array([0.1, 0.4, 0.05, 0.25, 0.2], "float32")
 

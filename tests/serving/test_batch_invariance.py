@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sparse_mixer_tf.serving import model_with_rows_apart
-from sparse_mixer_tf.serving.rows_apart import row_group_size
+from sparse_mixer_tf.serving.batch_invariance import row_group_size
 from tests.serving.conftest import SPECIAL, make_words
 
 

@@ -3,8 +3,8 @@ import pytest
 import tensorflow as tf
 
 from sparse_mixer_tf.serving import model_with_rows_apart
-from sparse_mixer_tf.serving.carried_reading import CarriedReading
-from sparse_mixer_tf.serving.probes import next_shares, pad
+from sparse_mixer_tf.serving.ops.decoding import CarriedReading
+from sparse_mixer_tf.serving.parity.reference import next_shares, pad
 
 
 def _ids(size, *lengths):

@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from pipelines.settings import DataSettings
 from pipelines.tokenizers.sentencepiece_model import Vocabulary
-from sparse_mixer_tf.serving.packing import Packer
-from sparse_mixer_tf.serving.served_model import ServedModel, Signature, texts
+from sparse_mixer_tf.serving.ops.packing import Packer
+from sparse_mixer_tf.serving.saved_model import ServedModel, Signature, texts
 
 
 def masked_words(

@@ -1,13 +1,35 @@
-"""An export, loaded to be asked."""
+"""What the folder of an export holds besides the SavedModel.
 
+An export, loaded to be asked.
+"""
+
+import json
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_text  # noqa: F401, its operations are in the graph
 
-from sparse_mixer_tf.serving.export_folder import read_facts
 from sparse_mixer_tf.settings import SettingsError
+
+# What an export says of itself to programs; its presence is what makes a folder an export.
+FACTS = "export.json"
+PRESET, CARD = "keras_hub", "README.md"
+
+
+def read_facts(export: Path) -> dict:
+    """What an export says of itself.
+
+    Raises:
+        SettingsError: the folder holds no export.
+    """
+    try:
+        return json.loads((export / FACTS).read_text("utf-8"))
+    except (OSError, ValueError):
+        raise SettingsError(
+            f"--export={export} holds no export; `python -m sparse_mixer_tf.export "
+            "--workdir=RUN --output=DIR` writes one"
+        ) from None
 
 
 class Exported:

@@ -1,8 +1,8 @@
 """What is to be known of a served model, as plain data: for programs that ask it, and its card."""
 
 from pipelines.datasets.classification import segment_names
-from sparse_mixer_tf.serving.classifier import segment_inputs
-from sparse_mixer_tf.serving.served_model import ServedModel
+from sparse_mixer_tf.serving.saved_model import ServedModel
+from sparse_mixer_tf.serving.signatures.classifier import segment_inputs
 
 
 def model_facts(task, step: int) -> dict:

@@ -9,7 +9,7 @@ from pipelines.datasets import classification, pretraining
 from pipelines.errors import InputError
 from pipelines.store import lm_corpus
 from pipelines.tokenizers.sentencepiece_model import Vocabulary
-from sparse_mixer_tf.serving.packing import MASK
+from sparse_mixer_tf.serving.ops.packing import MASK
 
 _LONGEST = 300
 Texts = list[tuple]

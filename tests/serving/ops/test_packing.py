@@ -6,7 +6,7 @@ from pipelines.labelled import dataset
 from pipelines.labelled.examples import UNLABELLED, Example
 from pipelines.tokenizers import sentencepiece_model
 from pipelines.tokenizers.sentencepiece_model import plain_text
-from sparse_mixer_tf.serving.packing import Packer
+from sparse_mixer_tf.serving.ops.packing import Packer
 from sparse_mixer_tf.tasks.mask_filling import encode
 from tests.models.small_vocabulary import TEXTS
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from sparse_mixer_tf.serving.probes import Probe, next_shares
-from sparse_mixer_tf.serving.reloading import Answer, Request, ask
+from sparse_mixer_tf.serving.parity.reference import Probe, next_shares
+from sparse_mixer_tf.serving.parity.subprocess import Answer, Request, ask
 
 # Of probabilities, or of a regression's values; the second for computation in bfloat16.
 TOLERANCES = {"float32": 1e-4, "mixed_bfloat16": 3e-2}

@@ -5,10 +5,10 @@ from pathlib import Path
 import keras
 
 from pipelines.datasets.classification import segment_names
-from sparse_mixer_tf.serving.classifier import classifier
-from sparse_mixer_tf.serving.masked_words import masked_words
-from sparse_mixer_tf.serving.served_model import ServedModel
-from sparse_mixer_tf.serving.text_writer import text_writer
+from sparse_mixer_tf.serving.saved_model import ServedModel
+from sparse_mixer_tf.serving.signatures.causal_lm import text_writer
+from sparse_mixer_tf.serving.signatures.classifier import classifier
+from sparse_mixer_tf.serving.signatures.masked_lm import masked_words
 
 
 def serve(task, model: keras.Model, workdir: Path, top: int) -> ServedModel:

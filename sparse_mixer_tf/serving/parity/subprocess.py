@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from sparse_mixer_tf.serving import fresh_process
+from sparse_mixer_tf.serving.parity import worker
 
 
 class Request(NamedTuple):
@@ -55,7 +55,7 @@ def ask(saved_model: Path, requests: Sequence[Request]) -> list[Answer]:
         folder = Path(place) / "requests"
         for number, request in enumerate(requests):
             _write(folder / f"{number:05d}", request)
-        source = Path(fresh_process.__file__).read_text("utf-8")
+        source = Path(worker.__file__).read_text("utf-8")
         done = subprocess.run(
             # By its text and from an empty folder, so that it cannot find this package.
             [sys.executable, "-c", source, str(saved_model.resolve()), str(folder)],

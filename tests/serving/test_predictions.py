@@ -1,6 +1,6 @@
 import numpy as np
 
-from sparse_mixer_tf.serving.answers import fill
+from sparse_mixer_tf.serving.predictions import fill
 
 
 def two_masks_a_text(signature, text):

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from pipelines.tokenizers.sentencepiece_model import Vocabulary, plain_text
-from sparse_mixer_tf.serving.graph_tokenizer import graph_tokenizer
-from sparse_mixer_tf.serving.ragged_rows import first, lengths
+from sparse_mixer_tf.serving.ops.ragged import first, lengths
+from sparse_mixer_tf.serving.ops.tokenizers import graph_tokenizer
 from sparse_mixer_tf.tasks.mask_filling import MASK
 
 

@@ -1,0 +1,1 @@
+"""Tokenizing, packing and decoding inside a graph."""

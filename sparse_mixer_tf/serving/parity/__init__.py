@@ -1,0 +1,1 @@
+"""The check that an export answers as its run does."""

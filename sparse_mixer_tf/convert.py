@@ -19,14 +19,11 @@ import sparse_mixer_tf.cli.flags as package_flags
 from pipelines.tokenizers import sentencepiece_model
 from sparse_mixer_tf.cli import app
 from sparse_mixer_tf.cli.output_dir import check_output, unfinished
-from sparse_mixer_tf.conversion import (
-    flax_checkpoint,
-    flax_model,
-    huggingface,
-    own_models,
-    preset_writer,
-)
-from sparse_mixer_tf.conversion.plain_model import CLASSIFIER, PlainModel, check_vocabulary
+from sparse_mixer_tf.conversion import preset_writer, workdir_reader
+from sparse_mixer_tf.conversion.flax import checkpoint as flax_checkpoint
+from sparse_mixer_tf.conversion.flax import model as flax_model
+from sparse_mixer_tf.conversion.huggingface import model as huggingface
+from sparse_mixer_tf.conversion.portable_model import CLASSIFIER, PlainModel, check_vocabulary
 from sparse_mixer_tf.serving.export_dir import FACTS, PRESET
 from sparse_mixer_tf.settings import ModelSettings, SettingsError
 
@@ -68,9 +65,9 @@ def _read(place: Path) -> PlainModel:
     if FLAGS.mixing:
         raise SettingsError(f"--mixing={FLAGS.mixing} is for checkpoints of the published code")
     for is_it, read in (
-        (own_models.is_workdir, own_models.read_workdir),
+        (workdir_reader.is_workdir, workdir_reader.read_workdir),
         (huggingface.is_model, huggingface.read),
-        (own_models.is_preset, own_models.read_preset),
+        (workdir_reader.is_preset, workdir_reader.read_preset),
     ):
         if is_it(place):
             return read(place)

@@ -2,7 +2,7 @@
 
 import keras
 
-from sparse_mixer_tf.conversion.plain_model import (
+from sparse_mixer_tf.conversion.portable_model import (
     CLASSIFIER,
     MASKED_LM_HEAD,
     ORDER_HEAD,

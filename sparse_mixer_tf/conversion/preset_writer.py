@@ -7,7 +7,7 @@ import keras_hub
 
 from pipelines.settings import DataSettings
 from sparse_mixer_tf.conversion.keras_models import build
-from sparse_mixer_tf.conversion.plain_model import PlainModel
+from sparse_mixer_tf.conversion.portable_model import PlainModel
 from sparse_mixer_tf.models import (
     PretrainingModel,
     SparseMixerBackbone,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sparse_mixer_tf.conversion import preset_writer
-from sparse_mixer_tf.conversion.plain_model import PlainModel
+from sparse_mixer_tf.conversion.portable_model import PlainModel
 from tests.models.small_vocabulary import train_vocabulary
 
 

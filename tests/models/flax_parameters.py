@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from sparse_mixer_tf.architecture import lay_out, parse
-from sparse_mixer_tf.conversion.flax_names import to_ours as convert
+from sparse_mixer_tf.conversion.flax.parameter_map import to_ours as convert
 from sparse_mixer_tf.models import SparseMixerBackbone
 
 MIXING = {"BERT": "s", "F_NET": "r", "LINEAR": "l", "H_NET": "h", "C_NET": "c", "T_NET": "t"}

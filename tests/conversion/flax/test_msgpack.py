@@ -7,7 +7,7 @@ import msgpack
 import numpy as np
 import pytest
 
-from sparse_mixer_tf.conversion import flax_msgpack
+from sparse_mixer_tf.conversion.flax import msgpack as flax_msgpack
 from sparse_mixer_tf.settings import SettingsError
 
 ARRAY = np.arange(6, dtype="float32").reshape(2, 3)

@@ -7,9 +7,9 @@ without weights is Fourier or Hartley mixing: that is for the user to say.
 from pathlib import Path
 
 from sparse_mixer_tf.architecture import parse
-from sparse_mixer_tf.conversion import flax_checkpoint
-from sparse_mixer_tf.conversion.flax_names import FEED_FORWARD, MIXING, layer_parts, to_ours
-from sparse_mixer_tf.conversion.plain_model import (
+from sparse_mixer_tf.conversion.flax import checkpoint as flax_checkpoint
+from sparse_mixer_tf.conversion.flax.parameter_map import FEED_FORWARD, MIXING, layer_parts, to_ours
+from sparse_mixer_tf.conversion.portable_model import (
     CLASSIFIER,
     MASKED_LM_HEAD,
     ORDER_HEAD,

@@ -11,7 +11,7 @@ import re
 
 import numpy as np
 
-from sparse_mixer_tf.conversion.plain_model import MASKED_LM_HEAD
+from sparse_mixer_tf.conversion.portable_model import MASKED_LM_HEAD
 
 NORM = {"scale": "gamma", "bias": "beta"}
 TABLES = {"word": "token", "position": "position", "type": "segment"}

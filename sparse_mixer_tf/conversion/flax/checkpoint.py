@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sparse_mixer_tf.conversion import flax_msgpack
+from sparse_mixer_tf.conversion.flax import msgpack
 from sparse_mixer_tf.settings import SettingsError
 
 REPLICATED = re.compile(r"replicated_checkpoint_(\d+)")
@@ -68,7 +68,7 @@ def _step(path: Path) -> int:
 
 
 def _parameters(path: Path) -> dict[str, np.ndarray]:
-    tree = flax_msgpack.read(path)
+    tree = msgpack.read(path)
     if not isinstance(tree.get("params"), dict):
         raise SettingsError(f"{path} has no params; give a checkpoint of the published trainer")
     flat = _flat(tree["params"])

@@ -11,7 +11,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from pipelines.tokenizers.sentencepiece_model import Vocabulary
-from sparse_mixer_tf.conversion import huggingface, own_models
+from sparse_mixer_tf.conversion import workdir_reader
+from sparse_mixer_tf.conversion.huggingface import model as huggingface
 from sparse_mixer_tf.conversion.keras_models import build
 from sparse_mixer_tf.models import (
     SparseMixerBackbone,
@@ -150,7 +151,7 @@ LOADED = {
 def test_there_by_way_of_a_preset_and_back_keeps_every_bit(tmp_path, write_preset, kind):
     there = hugging_face.save(tmp_path / "theirs", f"{kind}ForPreTraining")
     first = huggingface.read(there)
-    preset = own_models.read_preset(write_preset(first))
+    preset = workdir_reader.read_preset(write_preset(first))
     assert preset.settings == first.settings
     # A preset holds no order head.
     heads = {name for name in first.weights if name.startswith("order_head/")}
@@ -286,7 +287,7 @@ def of_ours(tmp_path, make_backbone_options) -> object:
     }  # fmt: skip
     backbone = SparseMixerBackbone(**sizes | make_backbone_options)
     backbone.save_to_preset(tmp_path / "ours")
-    return own_models.read_preset(tmp_path / "ours")
+    return workdir_reader.read_preset(tmp_path / "ours")
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from pipelines.tokenizers.sentencepiece_model import Vocabulary
-from sparse_mixer_tf.conversion import own_models
+from sparse_mixer_tf.conversion import workdir_reader
 from sparse_mixer_tf.conversion.keras_models import build
-from sparse_mixer_tf.conversion.plain_model import PlainModel, check_vocabulary
+from sparse_mixer_tf.conversion.portable_model import PlainModel, check_vocabulary
 from sparse_mixer_tf.experiments.load import open_run, start_from
 from sparse_mixer_tf.models import (
     PretrainingModel,
@@ -53,7 +53,7 @@ def assert_same_weights(first: dict, second: dict):
 
 def test_a_run_comes_back_with_every_weight_and_setting(write_preset, words):
     model = plain(vocabulary=words, pair_objective="order")
-    again = own_models.read_workdir(write_preset(model))
+    again = workdir_reader.read_workdir(write_preset(model))
     assert_same_weights(model.weights, again.weights)
     assert again.settings == SETTINGS and again.step == 40 and again.pair_objective == "order"
     assert again.vocabulary.fingerprint == words.fingerprint
@@ -62,7 +62,7 @@ def test_a_run_comes_back_with_every_weight_and_setting(write_preset, words):
 @pytest.mark.parametrize("kind", ["pretraining", "encoder", "classifier"])
 def test_a_preset_comes_back_with_every_weight_and_setting(write_preset, words, kind):
     model = plain(kind, vocabulary=words)
-    again = own_models.read_preset(write_preset(model))
+    again = workdir_reader.read_preset(write_preset(model))
     kept = {k: v for k, v in model.weights.items() if not k.startswith("order_head/")}
     assert_same_weights(kept, again.weights)
     assert dataclasses.replace(again.settings, expert_d_ff=None, d_emb=None) == (
@@ -111,7 +111,7 @@ def test_text_goes_into_the_presets(write_preset, words):
 
 def test_without_a_vocabulary_there_is_a_preset_and_no_run(write_preset):
     folder = write_preset(plain())
-    assert own_models.is_preset(folder) and not own_models.is_workdir(folder)
+    assert workdir_reader.is_preset(folder) and not workdir_reader.is_workdir(folder)
     assert SparseMixerMaskedLM.from_preset(str(folder)).preprocessor is None
 
 
@@ -145,19 +145,19 @@ def test_a_language_model_and_a_run_without_checkpoints_are_refused(write_preset
     state = workdir / "checkpoints/00000040/state.safetensors"
     state.write_bytes(state.read_bytes()[:-1])
     with pytest.raises(SettingsError, match="checkpoint of step 40 in .* is not whole"):
-        own_models.read_workdir(workdir)
+        workdir_reader.read_workdir(workdir)
     (workdir / "checkpoints").rename(workdir / "elsewhere")
     with pytest.raises(SettingsError, match="has no checkpoint yet"):
-        own_models.read_workdir(workdir)
+        workdir_reader.read_workdir(workdir)
     facts["training"]["task"] = "causal_lm"
     (workdir / "settings.json").write_text(json.dumps(facts))
     with pytest.raises(SettingsError, match="is a language model; only encoders"):
-        own_models.read_workdir(workdir)
+        workdir_reader.read_workdir(workdir)
 
 
 def test_a_damaged_preset_is_one_line(write_preset):
     folder = write_preset(plain())
     (folder / "model.weights.h5").write_bytes(b"nothing")
     with pytest.raises(SettingsError, match="is no whole preset") as error:
-        own_models.read_preset(folder)
+        workdir_reader.read_preset(folder)
     assert "\n" not in str(error.value)

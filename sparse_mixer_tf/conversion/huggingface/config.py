@@ -8,7 +8,7 @@ References:
 from typing import NamedTuple
 
 from sparse_mixer_tf.architecture import SUBLAYERS, parse
-from sparse_mixer_tf.conversion.plain_model import (
+from sparse_mixer_tf.conversion.portable_model import (
     CLASSIFIER,
     MASKED_LM_HEAD,
     ORDER_HEAD,

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipelines.tokenizers import sentencepiece_model
 from pipelines.tokenizers.sentencepiece_model import Vocabulary
-from sparse_mixer_tf.conversion.plain_model import PlainModel
+from sparse_mixer_tf.conversion.portable_model import PlainModel
 from sparse_mixer_tf.models import (
     SparseMixerBackbone,
     SparseMixerMaskedLM,

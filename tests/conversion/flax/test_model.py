@@ -4,7 +4,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from sparse_mixer_tf.conversion import flax_checkpoint, flax_model
+from sparse_mixer_tf.conversion.flax import checkpoint
+from sparse_mixer_tf.conversion.flax import model as flax_model
 from sparse_mixer_tf.conversion.keras_models import build
 from sparse_mixer_tf.models import (
     SparseMixerBackbone,
@@ -85,7 +86,7 @@ def test_heads_come_along(shared, tmp_path, write_preset):
 def test_experts_come_together_from_every_process_and_device(shared, tmp_path, layout):
     parameters = Published(WITH_EXPERTS[0]).parameters
     path = write_checkpoint(tmp_path, parameters, processes=layout[0], devices=layout[1])
-    again = flax_checkpoint.read(path).parameters
+    again = checkpoint.read(path).parameters
     assert again.keys() == parameters.keys()
     for name, array in parameters.items():
         np.testing.assert_array_equal(again[name], array, err_msg=name)
@@ -95,10 +96,10 @@ def test_the_newest_step_of_a_folder_is_found(shared, tmp_path):
     parameters = Published("pretrain_bert.npz").parameters
     for step in (9, 1000, 30):
         write_checkpoint(tmp_path, parameters, step=step)
-    assert flax_checkpoint.find(tmp_path).name == "replicated_checkpoint_1000"
+    assert checkpoint.find(tmp_path).name == "replicated_checkpoint_1000"
     named = tmp_path / "replicated_checkpoint_9"
-    assert flax_checkpoint.find(named) == named
-    assert flax_checkpoint.find(tmp_path / "other") is None
+    assert checkpoint.find(named) == named
+    assert checkpoint.find(tmp_path / "other") is None
 
 
 def test_halves_become_float32(shared, tmp_path):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sparse_mixer_tf.architecture import parse
-from sparse_mixer_tf.conversion.plain_model import CLASSIFIER, MASKED_LM_HEAD, ORDER_HEAD
+from sparse_mixer_tf.conversion.portable_model import CLASSIFIER, MASKED_LM_HEAD, ORDER_HEAD
 from sparse_mixer_tf.settings import ModelSettings
 
 WORDS = "embeddings.word_embeddings.weight"

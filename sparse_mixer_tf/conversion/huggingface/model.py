@@ -8,10 +8,11 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from sparse_mixer_tf.conversion import huggingface_config, huggingface_tensors
-from sparse_mixer_tf.conversion.huggingface_config import KINDS, HuggingFaceConfig
-from sparse_mixer_tf.conversion.huggingface_tensors import HEAD_BIAS, WORDS, Tensor
-from sparse_mixer_tf.conversion.plain_model import (
+from sparse_mixer_tf.conversion.huggingface import config as huggingface_config
+from sparse_mixer_tf.conversion.huggingface import tensor_map
+from sparse_mixer_tf.conversion.huggingface.config import KINDS, HuggingFaceConfig
+from sparse_mixer_tf.conversion.huggingface.tensor_map import HEAD_BIAS, WORDS, Tensor
+from sparse_mixer_tf.conversion.portable_model import (
     CLASSIFIER,
     MASKED_LM_HEAD,
     ORDER_HEAD,
@@ -89,18 +90,18 @@ def write(model: PlainModel, folder: Path) -> None:
     arrays, weights = {}, _with_their_projection(model, kind)
     d, size = model.settings.d_model, model.vocabulary_size
     tensors = [
-        (f"{kind}.", huggingface_tensors.encoder(model.settings, size, model.max_seq_length)),
-        (f"{kind}.", huggingface_tensors.pooler(d) if model.has(POOLER) else ()),
+        (f"{kind}.", tensor_map.encoder(model.settings, size, model.max_seq_length)),
+        (f"{kind}.", tensor_map.pooler(d) if model.has(POOLER) else ()),
     ]
     if KINDS[kind].projection:
-        tensors.append((f"{kind}.", huggingface_tensors.projection(d)))
+        tensors.append((f"{kind}.", tensor_map.projection(d)))
     if model.has(MASKED_LM_HEAD):
-        tensors.append(("", huggingface_tensors.masked_lm_head(d, size)))
+        tensors.append(("", tensor_map.masked_lm_head(d, size)))
     if model.has(ORDER_HEAD):
-        tensors.append(("", huggingface_tensors.order_head(d)))
+        tensors.append(("", tensor_map.order_head(d)))
     if model.has(CLASSIFIER):
         classes = model.weights[f"{CLASSIFIER}bias"].size
-        tensors.append(("", huggingface_tensors.classifier(d, classes)))
+        tensors.append(("", tensor_map.classifier(d, classes)))
     headless = len({prefix for prefix, _ in tensors}) == 1
     for prefix, group in tensors:
         for tensor in group:
@@ -117,16 +118,16 @@ def _expected(config: HuggingFaceConfig, arrays: dict) -> list[Tensor]:
     """The tensors of a model; of its pooler and heads, those that are there in part."""
     settings, size = config.settings, config.vocabulary_size
     d = settings.d_model
-    tensors = [*huggingface_tensors.encoder(settings, size, config.max_seq_length)]
+    tensors = [*tensor_map.encoder(settings, size, config.max_seq_length)]
     if settings.embedding_projection:
-        tensors += huggingface_tensors.projection(d)
+        tensors += tensor_map.projection(d)
     optional = [
-        huggingface_tensors.pooler(d),
-        huggingface_tensors.masked_lm_head(d, size),
-        huggingface_tensors.order_head(d),
+        tensor_map.pooler(d),
+        tensor_map.masked_lm_head(d, size),
+        tensor_map.order_head(d),
     ]
     if config.classifies and "classifier.bias" in arrays:
-        optional.append(huggingface_tensors.classifier(d, arrays["classifier.bias"].size))
+        optional.append(tensor_map.classifier(d, arrays["classifier.bias"].size))
     for group in optional:
         if any(tensor.theirs in arrays for tensor in group):
             tensors += group
@@ -180,7 +181,7 @@ def _without_prefix(name: str, kind: str) -> str:
 def _with_their_projection(model: PlainModel, kind: str) -> dict[str, np.ndarray]:
     """The weights with a projection behind the embeddings for FNet, without one for BERT."""
     d = model.settings.d_model
-    names = [tensor.ours for tensor in huggingface_tensors.projection(d)]
+    names = [tensor.ours for tensor in tensor_map.projection(d)]
     identity = dict(zip(names, (np.eye(d, dtype="float32"), np.zeros(d, "float32")), strict=True))
     if KINDS[kind].projection:
         return identity | model.weights

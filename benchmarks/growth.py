@@ -23,7 +23,7 @@ import tensorflow as tf
 from benchmarks import contestants, timing
 from benchmarks.growth_picture import Curves, draw
 from sparse_mixer_tf.architecture import lay_out
-from sparse_mixer_tf.cost_tables import pretraining_table, training_bytes
+from sparse_mixer_tf.cost_model import pretraining_table, training_bytes
 from sparse_mixer_tf.settings import ModelSettings
 
 VOCABULARY = 8_000

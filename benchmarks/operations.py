@@ -21,7 +21,7 @@ from tensorflow.tsl.profiler.protobuf import xplane_pb2
 from benchmarks import contestants, timing
 from benchmarks.compare import SIZES
 from sparse_mixer_tf.architecture import SUBLAYERS
-from sparse_mixer_tf.cost_tables import pretraining_table
+from sparse_mixer_tf.cost_model import pretraining_table
 from sparse_mixer_tf.settings import ModelSettings
 
 EXPERTS, OTHERS = "products of experts", "other products"

@@ -12,7 +12,7 @@ from absl import flags
 
 import pipelines.flags
 import sparse_mixer_tf.cli.flags as package_flags
-from sparse_mixer_tf import cost, cost_tables
+from sparse_mixer_tf import cost_model
 from sparse_mixer_tf.autotune.precision import BFLOAT16, in_known_precision
 from sparse_mixer_tf.cli import app
 from sparse_mixer_tf.settings import ModelSettings, RunSettings, SettingsError, TrainingSettings
@@ -81,17 +81,17 @@ def _show_costs(task: Task, model: ModelSettings, training: TrainingSettings, to
     print(f"Forward           {flops / 1e6:,.1f} MFLOP a token; training about 3 times that")
     print(f"Step              {tokens:,} tokens, {3 * flops * tokens / 1e9:,.0f} GFLOP")
     activation_bytes = 2 if training.precision == BFLOAT16 else 4
-    memory = cost_tables.training_bytes(rows, routed, activation_bytes, training.optimizer)
+    memory = cost_model.training_bytes(rows, routed, activation_bytes, training.optimizer)
     parts = ", ".join(f"{name} {size / 2**20:,.0f}" for name, size in memory.items())
     print(f"Memory (estimate) {sum(memory.values()) / 2**20:,.0f} MiB: {parts}")
     print(f"                  the program itself takes about {PROGRAM_MIB} MiB more, of the host's")
 
 
 def _show_capacity(model: ModelSettings, routed: int) -> None:
-    groups = cost.num_groups(model, routed)
+    groups = cost_model.num_groups(model, routed)
     per_group = -(-routed // groups)
     print(
-        f"Expert capacity   {cost.expert_capacity(model, per_group):,} tokens an expert, "
+        f"Expert capacity   {cost_model.expert_capacity(model, per_group):,} tokens an expert, "
         f"{model.num_experts} experts, {groups} group(s) of {per_group:,} tokens"
     )
 
@@ -118,7 +118,7 @@ def _show_tpu(task: Task, topology: chips.Topology, run: RunSettings) -> None:
         raise SettingsError(f"--tpu_topology={topology.name}: {refused[0].reason}")
 
 
-def _table(rows: list[cost.Cost]) -> str:
+def _table(rows: list[cost_model.Cost]) -> str:
     cells = [("name", "what", "weights", "parameters", "active", "kFLOP/token")]
     cells += [
         (r.name, r.kind, r.weights, f"{r.parameters:,}", f"{r.active_parameters:,}",

@@ -9,7 +9,7 @@ from pipelines.schema import ArraySpec
 from pipelines.settings import DataSettings
 from pipelines.tokenizers import sentencepiece_model
 from pipelines.tokenizers.sentencepiece_model import Vocabulary
-from sparse_mixer_tf.cost import Cost
+from sparse_mixer_tf.cost_model import Cost
 from sparse_mixer_tf.settings import ModelSettings, TrainingSettings
 
 

@@ -13,8 +13,7 @@ from pipelines.schema import ArraySpec, causal_batch
 from pipelines.settings import DataSettings
 from pipelines.store.lm_corpus import Corpus, open_corpus, read_vocabulary
 from pipelines.tokenizers import sentencepiece_model
-from sparse_mixer_tf.cost import Cost
-from sparse_mixer_tf.cost_tables import causal_lm_table
+from sparse_mixer_tf.cost_model import Cost, causal_lm_table
 from sparse_mixer_tf.layers import growing_num_selected_experts
 from sparse_mixer_tf.metrics.ngram_baseline import ngram_bits_per_symbol
 from sparse_mixer_tf.models import BrainformerBackbone, BrainformerCausalLM

@@ -7,8 +7,7 @@ from pipelines.datasets import classification as streams
 from pipelines.labelled.dataset import LabelledSet
 from pipelines.schema import ArraySpec, classification_batch
 from pipelines.settings import DataSettings
-from sparse_mixer_tf.cost import Cost
-from sparse_mixer_tf.cost_tables import classification_table
+from sparse_mixer_tf.cost_model import Cost, classification_table
 from sparse_mixer_tf.metrics.glue import Predictions, scores
 from sparse_mixer_tf.models import SparseMixerTextClassifier
 from sparse_mixer_tf.settings import SettingsError

@@ -9,8 +9,7 @@ from pipelines.prepare import open_or_prepare
 from pipelines.schema import ArraySpec, pretraining_batch
 from pipelines.settings import DataSettings
 from pipelines.store.store import TokenStore
-from sparse_mixer_tf.cost import Cost
-from sparse_mixer_tf.cost_tables import pretraining_table
+from sparse_mixer_tf.cost_model import Cost, pretraining_table
 from sparse_mixer_tf.models import PretrainingModel
 from sparse_mixer_tf.settings import SettingsError
 from sparse_mixer_tf.tasks.base import Task

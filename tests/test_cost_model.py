@@ -2,8 +2,8 @@ import dataclasses
 
 import pytest
 
-from sparse_mixer_tf import cost, presets
-from sparse_mixer_tf.cost_tables import pretraining_table
+from sparse_mixer_tf import cost_model, presets
+from sparse_mixer_tf.cost_model import pretraining_table
 from sparse_mixer_tf.settings import ModelSettings
 
 
@@ -45,16 +45,17 @@ def test_bert_does_the_published_multiple_of_the_sparse_mixers_work():
 
 def test_capacity_follows_the_group_and_never_exceeds_it():
     settings = ModelSettings(num_experts=16, capacity_factor=1.0)
-    assert cost.expert_capacity(settings, 4096) == 256
-    assert cost.expert_capacity(settings, 3) == 3
-    assert cost.expert_capacity(settings, 16) == settings.min_expert_capacity
-    assert cost.num_groups(settings, 4097) == 2
-    assert cost.experts_per_token(settings, 4096) == 1.0
+    assert cost_model.expert_capacity(settings, 4096) == 256
+    assert cost_model.expert_capacity(settings, 3) == 3
+    assert cost_model.expert_capacity(settings, 16) == settings.min_expert_capacity
+    assert cost_model.num_groups(settings, 4097) == 2
+    assert cost_model.experts_per_token(settings, 4096) == 1.0
 
 
 def test_half_the_capacity_is_half_the_expert_work_and_as_many_parameters():
     full, half = (
-        cost.sublayer("g", ModelSettings(capacity_factor=factor), 512, 4096) for factor in (1, 0.5)
+        cost_model.sublayer("g", ModelSettings(capacity_factor=factor), 512, 4096)
+        for factor in (1, 0.5)
     )
     assert full.parameters == half.parameters
     assert half.flops < 0.52 * full.flops

@@ -4,7 +4,7 @@ Each field is one command-line flag: its default, its help and its limits stand 
 else (`flags.py` makes the flags from them).
 """
 
-from sparse_mixer_tf.settings.checked import Checked, SettingsError, setting, value_type
+from sparse_mixer_tf.settings.fields import Checked, SettingsError, setting, value_type
 from sparse_mixer_tf.settings.model import ModelSettings
 from sparse_mixer_tf.settings.run import RunSettings
 from sparse_mixer_tf.settings.training import TrainingSettings, check_batch

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sparse_mixer_tf.settings.checked import Checked, SettingsError, setting
+from sparse_mixer_tf.settings.fields import Checked, SettingsError, setting
 
 
 @dataclass(frozen=True)

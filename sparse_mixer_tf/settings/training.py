@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 
-from sparse_mixer_tf.settings.checked import Checked, SettingsError, setting
+from sparse_mixer_tf.settings.fields import Checked, SettingsError, setting
 
 
 @dataclass(frozen=True)

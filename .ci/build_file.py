@@ -1,7 +1,8 @@
 """Writes BUILD from the sources and their imports: `python .ci/build_file.py`, or `make build`.
 
 One library a folder with the folders inside it, one a module at the top of the package, one binary
-a program, one test a test file. Third-party packages come from the Python environment (requirements.txt).
+a program, one test a test file. Third-party packages come from the Python environment
+(requirements.txt).
 """
 
 import ast

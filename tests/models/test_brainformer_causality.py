@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.long_cases import long_cases
 from tests.models.small_brainformer import TOP_2, VOCABULARY, make, run, tokens
 
 GATES = {
@@ -21,14 +22,18 @@ GATES = {
         "capacity_factor": 0.5,
     },
 }
+SHARED = {"share_block_weights": True}
 CAUSAL = [
-    ("sf", {}, {}),
-    ("f.s.ff", {}, {"attend_to_self": True}),
-    ("fsfs", {}, {"share_block_weights": True, "adapt_span": True, "adapt_span_init": 0.5}),
-    ("sfgggfff", {}, {"norm": "pre", "activation": "gated_gelu"}),
-    *((architecture, gate, {"share_block_weights": True})
-      for architecture in ("sgfgfg", "gs.sg") for gate in GATES.values()),
-]  # fmt: skip
+    ("fsfs", {}, {**SHARED, "adapt_span": True, "adapt_span_init": 0.5}),
+    ("gs.sg", {}, SHARED),
+    ("sg", GATES["capacity"], SHARED),
+    *long_cases(
+        ("sf", {}, {}),
+        ("f.s.ff", {}, {"attend_to_self": True}),
+        ("sfgggfff", {}, {"norm": "pre", "activation": "gated_gelu"}),
+        *((text, gate, SHARED) for text in ("sgfgfg", "gs.sg") for gate in GATES.values()),
+    ),
+]
 
 
 @pytest.mark.parametrize("architecture, gate, options", CAUSAL)
@@ -36,14 +41,15 @@ def test_changing_a_token_changes_no_earlier_output(architecture, gate, options)
     if "g" in architecture:
         options = {**options, "routing": {**TOP_2, **gate}}
     backbone = make(architecture, **options)
+    output = tf.function(lambda token_ids: run(backbone, token_ids)[0], autograph=False)
     token_ids = tokens(12, batch=1).numpy()
-    y = np.asarray(run(backbone, tf.constant(token_ids))[0])
+    y = np.asarray(output(tf.constant(token_ids)))
     for place in (1, 6, 11):
         effect = 0.0
         for token in range(0, VOCABULARY, 2):
             other = token_ids.copy()
             other[0, place] = token
-            changed = np.asarray(run(backbone, tf.constant(other))[0])
+            changed = np.asarray(output(tf.constant(other)))
             np.testing.assert_allclose(changed[:, :place], y[:, :place], atol=1e-6)
             effect = max(effect, np.abs(changed - y).max())
         assert effect > 1e-3
@@ -52,11 +58,13 @@ def test_changing_a_token_changes_no_earlier_output(architecture, gate, options)
 @pytest.mark.parametrize(
     "architecture, options",
     [
-        ("sgfgfg.sgfgfg", {"share_block_weights": True}),
-        ("sf.sf", {"share_block_weights": True, "attend_to_self": True}),
-        ("sf.sf", {"share_block_weights": True, "adapt_span": True, "adapt_span_init": 0.4}),
         ("fsgs", {}),
-        ("sfgggfff", {"norm": "pre", "activation": "gated_gelu"}),
+        ("sf.sf", {**SHARED, "adapt_span": True, "adapt_span_init": 0.4}),
+        *long_cases(
+            ("sgfgfg.sgfgfg", SHARED),
+            ("sf.sf", {**SHARED, "attend_to_self": True}),
+            ("sfgggfff", {"norm": "pre", "activation": "gated_gelu"}),
+        ),
     ],
 )
 def test_two_blocks_with_memory_between_equal_one_of_both(architecture, options):

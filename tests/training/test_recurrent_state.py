@@ -11,6 +11,7 @@ from sparse_mixer_tf.training.eval_step import EvaluationStep, evaluation_sums
 from sparse_mixer_tf.training.optimizers import adamw
 from sparse_mixer_tf.training.recurrent_state import carried_memory
 from sparse_mixer_tf.training.train_step import TrainStep
+from tests.long_cases import long_cases
 
 BATCH, WIDTH = 8, 3
 
@@ -106,10 +107,12 @@ def _mirrored():
 CUTS = [
     (_one_device, {}),
     (_one_device, {"gradient_accumulation_steps": 4}),
-    (_one_device, {"parts_at_once": 2, "gradient_accumulation_steps": 2}),
-    (_one_device, {"jit_compile": True, "gradient_accumulation_steps": 2}),
-    (_mirrored, {}),
     (_mirrored, {"jit_compile": True, "gradient_accumulation_steps": 2}),
+    *long_cases(
+        (_one_device, {"parts_at_once": 2, "gradient_accumulation_steps": 2}),
+        (_one_device, {"jit_compile": True, "gradient_accumulation_steps": 2}),
+        (_mirrored, {}),
+    ),
 ]
 
 

@@ -11,6 +11,7 @@ from sparse_mixer_tf.training.distributed.strategy import mirrored
 from sparse_mixer_tf.training.eval_step import EvaluationStep
 from sparse_mixer_tf.training.optimizers import Adagrad, adamw
 from sparse_mixer_tf.training.train_step import TrainStep
+from tests.long_cases import long_cases
 
 BATCH = 8
 
@@ -80,14 +81,16 @@ def _mirrored():
     ("strategy", "options"),
     [
         (_one_device, {"gradient_accumulation_steps": 4}),
-        (_one_device, {"jit_compile": True}),
         (_one_device, {"jit_compile": True, "gradient_accumulation_steps": 2}),
-        (_one_device, {"parts_at_once": 4}),
         (_one_device, {"parts_at_once": 2, "gradient_accumulation_steps": 2}),
-        (_mirrored, {"parts_at_once": 2}),
-        (_mirrored, {}),
-        (_mirrored, {"jit_compile": True}),
         (_mirrored, {"gradient_accumulation_steps": 2}),
+        *long_cases(
+            (_one_device, {"jit_compile": True}),
+            (_one_device, {"parts_at_once": 4}),
+            (_mirrored, {"parts_at_once": 2}),
+            (_mirrored, {}),
+            (_mirrored, {"jit_compile": True}),
+        ),
     ],
 )
 def test_cutting_the_batch_changes_no_number(strategy, options):
@@ -104,10 +107,8 @@ def test_cutting_the_batch_changes_no_number(strategy, options):
 @pytest.mark.parametrize(
     ("strategy", "options"),
     [
-        (_one_device, {}),
-        (_one_device, {"parts_at_once": 2}),
         (_one_device, {"gradient_accumulation_steps": 2}),
-        (_mirrored, {}),
+        *long_cases((_one_device, {}), (_one_device, {"parts_at_once": 2}), (_mirrored, {})),
     ],
 )
 def test_what_xla_compiles_between_products_changes_no_number(strategy, options):
@@ -150,18 +151,14 @@ def test_keys_differ_between_steps_parts_replicas_and_seeds():
         return [row["bits"] for row in _train(strategy, steps=1, **options)[0]]
 
     # The sums over parts of the first key word, modulo 997, are all different.
-    seen = [
-        keys(_one_device())[0],
-        keys(_one_device(), seed=1)[0],
-        keys(_one_device(), gradient_accumulation_steps=2)[0],
-        keys(_one_device(), gradient_accumulation_steps=4)[0],
-    ]
-    assert len(set(seen)) == 4
-    assert keys(_one_device(), gradient_accumulation_steps=2) == keys(_mirrored())
-    assert keys(_one_device(), parts_at_once=2) == keys(_mirrored())
+    halves = keys(_one_device(), gradient_accumulation_steps=2)
+    fourths = keys(_one_device(), gradient_accumulation_steps=4)
+    whole = keys(_one_device(), seed=5)
+    assert len({halves[0], fourths[0], whole[0], keys(_one_device())[0]}) == 4
+    assert halves == keys(_mirrored()) == keys(_one_device(), parts_at_once=2)
     both = {"parts_at_once": 2, "gradient_accumulation_steps": 2}
-    assert keys(_one_device(), **both) == keys(_one_device(), gradient_accumulation_steps=4)
-    assert keys(_one_device(), seed=5) == keys(_one_device(), seed=5)
+    assert keys(_one_device(), **both) == fourths
+    assert keys(_one_device(), seed=5) == whole
 
 
 def test_measuring_updates_nothing():
@@ -222,15 +219,17 @@ def _call(step, batch, index):
     return step(next(iter(strategy.experimental_distribute_dataset(data))), index)
 
 
-@pytest.mark.parametrize("poison", [float("nan"), float("inf")])
+@pytest.mark.parametrize("poison", [float("nan"), *long_cases(float("inf"))])
 @pytest.mark.parametrize(
     ("strategy", "options"),
     [
-        (_one_device, {}),
         (_one_device, {"jit_compile": True, "max_gradient_norm": 1.0}),
-        (_one_device, {"parts_at_once": 2}),
-        (_mirrored, {"max_gradient_norm": 1.0}),
         (_mirrored, {"gradient_accumulation_steps": 2}),
+        *long_cases(
+            (_one_device, {}),
+            (_one_device, {"parts_at_once": 2}),
+            (_mirrored, {"max_gradient_norm": 1.0}),
+        ),
     ],
 )
 def test_an_update_that_is_no_number_changes_no_bit(strategy, options, poison):
@@ -248,8 +247,10 @@ def test_an_update_that_is_no_number_changes_no_bit(strategy, options, poison):
     assert _state(run) != before
 
 
-@pytest.mark.parametrize("strategy", [_one_device, _mirrored])
-@pytest.mark.parametrize("refuse", [True, False])
+@pytest.mark.parametrize(
+    ("strategy", "refuse"),
+    [(_one_device, False), (_mirrored, True), *long_cases((_one_device, True), (_mirrored, False))],
+)
 def test_a_spike_is_applied_unless_it_is_refused(strategy, refuse):
     run = _poisoned_step(strategy(), refuse_spikes=refuse)
     run[0].history.assign([60.0, 0.0, 0.0, 0.01, 0.01])
@@ -287,8 +288,9 @@ def test_shapes_may_vary_where_nothing_is_compiled(options):
     assert seen and set(seen) == {not jit_compile}
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
-@pytest.mark.parametrize("share", [0.25, 4.0])
+@pytest.mark.parametrize(
+    ("share", "jit_compile"), [(0.25, False), *long_cases((0.25, True), (4.0, False), (4.0, True))]
+)
 def test_the_update_is_the_gradient_clipped_to_its_global_norm(share, jit_compile):
     """At a rate of 1 SGD moves by the gradient itself."""
 

@@ -21,6 +21,7 @@ from sparse_mixer_tf.models import (
 )
 from sparse_mixer_tf.settings import SettingsError
 from tests.conversion import hugging_face
+from tests.long_cases import long_cases
 
 POSITIONS = np.array([[0, 3, 7], [1, 2, 6], [4, 4, 11]], "int32")
 
@@ -34,6 +35,7 @@ def minilm() -> Path:
     return Path(found.origin).parent / "model"
 
 
+@pytest.mark.long("runs six layers of a real BERT in PyTorch, in float64 too")
 def test_a_pre_trained_bert_gives_its_outputs_on_sentences(minilm, write_preset):
     torch, transformers = hugging_face.library()
     tokenizer = transformers.AutoTokenizer.from_pretrained(minilm)
@@ -85,11 +87,13 @@ def test_an_fnet_of_everyday_width_as_it_is_initialised(tmp_path, write_preset):
 
 
 CONFIGS = [
-    ("BertForPreTraining", {}),
-    ("BertForPreTraining", {"hidden_act": "gelu_new", "type_vocab_size": 3}),
     ("BertForPreTraining", {"layer_norm_eps": 0.1, "num_attention_heads": 2}),
-    ("FNetForPreTraining", {}),
     ("FNetForPreTraining", {"hidden_act": "gelu", "layer_norm_eps": 0.1}),
+    *long_cases(
+        ("BertForPreTraining", {}),
+        ("BertForPreTraining", {"hidden_act": "gelu_new", "type_vocab_size": 3}),
+        ("FNetForPreTraining", {}),
+    ),
 ]
 
 

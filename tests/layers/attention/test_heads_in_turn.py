@@ -14,6 +14,7 @@ from sparse_mixer_tf.layers import (
 from sparse_mixer_tf.layers.attention.heads_in_turn import SCORES_AT_ONCE, heads_at_once
 from sparse_mixer_tf.layers.tracing import made_for, varying_shapes
 from tests.layers.backend import gradients
+from tests.long_cases import long_cases
 
 D_MODEL, HEADS, BATCH = 16, 4, 3
 
@@ -40,9 +41,9 @@ def cut_into(heads: int | None, monkeypatch) -> None:
     )
 
 
-@pytest.mark.parametrize("dropout_rate", [0.0, 0.3])
+@pytest.mark.parametrize("dropout_rate", [0.3, *long_cases(0.0)])
 @pytest.mark.parametrize("adaptive", [False, True])
-@pytest.mark.parametrize("block, span, heads", [(12, 8, 1), (12, 8, 4), (144, 16, 2)])
+@pytest.mark.parametrize("block, span, heads", [(144, 16, 2), *long_cases((12, 8, 1), (12, 8, 4))])
 def test_pieces_give_the_numbers_of_the_whole(
     block, span, heads, adaptive, dropout_rate, monkeypatch
 ):

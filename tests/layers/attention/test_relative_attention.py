@@ -12,6 +12,7 @@ from sparse_mixer_tf.layers.attention.relative_shift import chunk_size, remember
 from tests.layers.backend import compiled, gradients
 from tests.layers.numpy_attention import attention
 from tests.layers.reference import assert_close, assert_gradient_close
+from tests.long_cases import long_cases
 
 D_MODEL, HEADS = 8, 2
 PROJECTIONS = {"query": "query", "key": "key", "value": "val", "out": "out"}
@@ -235,7 +236,7 @@ def test_dropout_falls_on_probabilities_in_training_alone():
     np.testing.assert_array_equal(run(1, training=False), run(2, training=False))
 
 
-@pytest.mark.parametrize("xla", [False, True])
+@pytest.mark.parametrize("xla", [True, *long_cases(False)])
 def test_a_compiled_layer_gives_the_numbers_of_an_eager_one(xla):
     layer = make(8, AdaptiveSpan(HEADS, 8, ramp=4, initial_span=0.5))
     inputs = sample(8, 8, 8)

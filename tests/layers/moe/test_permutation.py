@@ -20,6 +20,7 @@ from sparse_mixer_tf.layers.moe.permutation import (
 from sparse_mixer_tf.layers.tracing import shapes_may_vary, varying_shapes
 from tests.layers.backend import compiled, gradients
 from tests.layers.small_moe import D_MODEL, layer_for, tokens_of
+from tests.long_cases import long_cases
 
 # Shapes vary in TensorFlow's graphs alone.
 VARYING = pytest.param(True, marks=pytest.mark.tensorflow, id="varying")
@@ -87,7 +88,7 @@ def test_slots_and_runs_of_dropless_hold_every_choice_once(tokens, experts, scal
     assert sorted(held) == expected
 
 
-@pytest.mark.parametrize(("experts", "tokens"), [(2, 12), (4, 3), (5, 40)])
+@pytest.mark.parametrize(("experts", "tokens"), [(4, 3), *long_cases((2, 12), (5, 40))])
 def test_dropless_compiles_however_few_experts_and_tokens_there_are(experts, tokens):
     layer = layer_for("dropless", num_experts=experts)
     x = tokens_of(1, tokens, 4)

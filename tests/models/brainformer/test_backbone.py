@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from sparse_mixer_tf.architecture import ArchitectureError
 from sparse_mixer_tf.models import BrainformerBackbone, BrainformerCausalLM, SparseMixerBackbone
+from tests.long_cases import long_cases
 from tests.models.numpy_brainformer import brainformer
 from tests.models.small_brainformer import SPAN, TOP_2, VOCABULARY, make, run, tokens
 
@@ -38,7 +39,7 @@ def test_blocks_hold_only_the_sublayers_their_letters_use():
     assert len({layer.name for layer in untied.sublayers}) == 6
 
 
-@pytest.mark.parametrize("selected", [1, 2, 8])
+@pytest.mark.parametrize("selected", [2, *long_cases(1, 8)])
 @pytest.mark.parametrize(
     "architecture, share, span, block",
     [
@@ -127,7 +128,7 @@ def test_looking_ahead_is_refused_before_anything_is_built(monkeypatch):
         make("sg", routing={"router": "tokens_choose"})
 
 
-@pytest.mark.parametrize("architecture", ["2*(sgggfff)", "sfgggfff"])
+@pytest.mark.parametrize("architecture", ["2*(sgf)", *long_cases("2*(sgggfff)", "sfgggfff")])
 def test_one_string_builds_an_encoder_and_a_language_model(architecture):
     sizes = {
         "vocabulary_size": VOCABULARY,
@@ -237,7 +238,7 @@ def test_config_and_file_give_the_same_backbone(options, tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, *long_cases(True)])
 def test_a_compiled_backbone_gives_the_outputs_of_an_eager_one(jit_compile):
     backbone = make("sgfgfg.sgfgfg", share_block_weights=True, adapt_span=True)
     compiled = tf.function(lambda *inputs: run(backbone, *inputs), jit_compile=jit_compile)

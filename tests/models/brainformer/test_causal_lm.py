@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from sparse_mixer_tf.models import BrainformerCausalLM
 from sparse_mixer_tf.models.brainformer.causal_lm import PROMPT_BLOCK
+from tests.long_cases import long_cases
 from tests.models import small_brainformer
 from tests.models.small_brainformer import TOP_2
 
@@ -51,7 +52,7 @@ def test_outputs_are_logits_and_memory(lm):
     assert outputs["memory"].shape == (2, 2, 6, 8)
 
 
-@pytest.mark.parametrize("attend_to_self", [False, True])
+@pytest.mark.parametrize("attend_to_self", [True, *long_cases(False)])
 def test_greedy_texts_are_those_of_reading_everything_anew(attend_to_self):
     # Where `s` comes first, so that shared blocks remember the rows that it reads.
     lm = make("sf.sgf", attn_span=32, attend_to_self=attend_to_self)
@@ -79,9 +80,11 @@ def test_a_long_prompt_is_read_into_memory_block_by_block(lm):
 @pytest.mark.parametrize(
     "sampler",
     [
-        lambda seed: keras_hub.samplers.TopKSampler(k=5, temperature=2.0, seed=seed),
-        lambda seed: keras_hub.samplers.TopPSampler(p=0.95, temperature=2.0, seed=seed),
         lambda seed: keras_hub.samplers.RandomSampler(temperature=2.0, seed=seed),
+        *long_cases(
+            lambda seed: keras_hub.samplers.TopKSampler(k=5, temperature=2.0, seed=seed),
+            lambda seed: keras_hub.samplers.TopPSampler(p=0.95, temperature=2.0, seed=seed),
+        ),
     ],
 )
 def test_samplers_follow_their_seed(lm, sampler):
@@ -95,6 +98,7 @@ def test_samplers_follow_their_seed(lm, sampler):
     assert text(1)[:4] == given[0]
 
 
+@pytest.mark.long("compiles two more loops of generation")
 def test_a_low_temperature_is_nearly_greedy(lm):
     given = prompts(4, 7)
     cold = keras_hub.samplers.RandomSampler(temperature=1e-4, seed=1)

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from sparse_mixer_tf.layers import RoutingSettings
 from sparse_mixer_tf.models import SparseMixerBackbone
+from tests.long_cases import long_cases
 
 ALL_LETTERS = "srhlctfg"
 
@@ -20,7 +21,7 @@ def assert_same_outputs(first, second, batch, **tolerance):
         np.testing.assert_allclose(actual[name], expected[name], err_msg=name, **tolerance)
 
 
-@pytest.mark.parametrize("d_emb", [None, 6])
+@pytest.mark.parametrize("d_emb", [6, *long_cases(None)])
 @pytest.mark.parametrize("letter", ALL_LETTERS)
 def test_every_sublayer_gives_outputs_of_the_documented_shapes(make_backbone, batch, letter, d_emb):
     outputs = make_backbone(letter, d_emb=d_emb)(batch)
@@ -71,7 +72,7 @@ def test_a_preset_directory_gives_the_same_outputs(make_backbone, batch, tmp_pat
     )
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, *long_cases(True)])
 def test_a_compiled_backbone_gives_the_outputs_of_an_eager_one(make_backbone, batch, jit_compile):
     backbone = make_backbone(ALL_LETTERS)
     compiled = tf.function(backbone, jit_compile=jit_compile)

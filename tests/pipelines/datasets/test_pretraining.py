@@ -6,6 +6,7 @@ import pytest
 
 from pipelines.datasets import pretraining
 from pipelines.errors import InputError
+from tests.long_cases import long_cases
 
 BATCH, STEPS = 16, 1000
 
@@ -33,7 +34,7 @@ def test_the_stream_is_the_pure_function_of_seed_and_step(store, settings, batch
         assert equal(batch, pretraining.batch_at(store, settings, 7, step, BATCH))
 
 
-@pytest.mark.parametrize("start", [1, 370, 999])
+@pytest.mark.parametrize("start", [370, *long_cases(1, 999)])
 def test_a_stream_that_starts_later_goes_on_as_the_whole_one(store, settings, batches, start):
     stream = pretraining.train_stream(store, settings, BATCH, seed=7, start_step=start)
     for batch, expected in zip(take(stream, STEPS - start), batches[start:], strict=True):

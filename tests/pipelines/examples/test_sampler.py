@@ -15,6 +15,7 @@ from pipelines.settings import SPLITS, DataSettings
 from pipelines.store import format
 from pipelines.store.shards import GROUP
 from pipelines.store.store import TokenStore
+from tests.long_cases import long_cases
 
 BATCH = 16
 
@@ -28,7 +29,7 @@ def many(many_shards):
     return TokenStore.open(many_shards)
 
 
-@pytest.fixture(params=["order", "next", "windows", "packed"])
+@pytest.fixture(params=["order", "packed", *long_cases("next", "windows")])
 def objective(request, settings):
     changes = {
         "windows": {"pair_objective": "none"},

@@ -10,6 +10,7 @@ PAIR_OBJECTIVES = ("order", "next", "none")
 SENTENCE_SPLITS = ("sentences", "lines")
 SPLITS = ("train", "validation")
 TRUNCATIONS = ("longest", "right")
+LABEL_TYPES = ("auto", "class", "number")
 TOKENIZERS = ("sentencepiece", "byte", "character", "word")
 
 
@@ -27,9 +28,11 @@ class DataSettings:
 
     dataset: str = _setting(
         "python_docs",
-        "python_docs, a path or glob of .txt and .jsonl files, or a TFDS name; to classify, "
-        "python_docs, a .tsv, .csv or .jsonl file, or a task such as glue/cola; for a language "
-        "model also enwik8, text8, wikitext-2 or wikitext-103, whose files lie in --data_dir.",
+        "python_docs, a TFDS name, or a path or glob of .txt, .json, .jsonl or .parquet files, "
+        "plain or compressed; data/{split}.txt stands for one file a split. To classify: "
+        "python_docs, a .tsv, .csv, .jsonl or .parquet file, or a task such as glue/cola. For a "
+        "language model also enwik8, text8, wikitext-2, wikitext-103, whose files lie in "
+        "--data_dir.",
     )
     data_dir: str | None = _setting(
         None, "Where prepared TFDS data lie, gs:// is fine, or the files of enwik8 and its like."
@@ -66,10 +69,22 @@ class DataSettings:
     validation_fraction: float = _setting(
         0.02, "Share of documents held out where the source has no validation split."
     )
+    text_field: str = _setting(
+        "text", "The field with the text in JSON and Parquet files; a nested one as data.text."
+    )
     text_fields: str | None = _setting(
         None, "Classifying a file: its columns or keys with text, comma-separated."
     )
     label_field: str = _setting("label", "Classifying a file: its column or key with the label.")
+    label_type: str = _setting(
+        "auto",
+        "Classifying a file: its labels are classes, or numbers to predict. auto: numbers if all "
+        "labels are numbers and one has decimals.",
+        LABEL_TYPES,
+    )
+    drop_unlabelled: bool = _setting(
+        False, "Classifying a file: leave out rows whose label is empty, null, NaN, - or -1."
+    )
     max_train_examples: int | None = _setting(
         None, "Classifying: train on the first so many records of the training split."
     )

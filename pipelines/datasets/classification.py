@@ -124,17 +124,12 @@ def open_source(settings: DataSettings) -> LabelledSource:
     if settings.dataset == "python_docs":
         return DocumentedLibrary(settings)
     if files.is_file(settings.dataset):
-        return files.LabelledFiles(
-            settings.dataset,
-            settings.text_fields,
-            settings.label_field,
-            settings.validation_fraction,
-        )
+        return files.LabelledFiles(settings)
     if glue.is_glue(settings.dataset):
         return GlueSource(settings.dataset, settings.data_dir, settings.mark_spans)
     raise InputError(
-        f"--dataset={settings.dataset} cannot be classified; use python_docs, a .tsv, .csv or "
-        ".jsonl file, or a task of GLUE or SuperGLUE such as glue/cola or super_glue/boolq"
+        f"--dataset={settings.dataset} cannot be classified; use python_docs, a .tsv, .csv, .jsonl "
+        "or .parquet file, or a task of GLUE or SuperGLUE such as glue/cola or super_glue/boolq"
     )
 
 

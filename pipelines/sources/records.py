@@ -1,17 +1,34 @@
 """Documents as they leave a source, and the account of the records that were no documents."""
 
 import collections
+import itertools
+import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from pipelines.errors import InputError
+from pipelines.sources.file_formats import has_surrogate
+
+# Chinese, Japanese, Thai, Lao, Khmer, Burmese and Tibetan are written without spaces.
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf"
+    "\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
+
+
+def count_words(text: str, most: int) -> int:
+    """Return the number of words, at most `most`; a character of an unspaced script is a word."""
+    found = len(text.split(maxsplit=most))
+    if 0 < found < most:
+        found = max(found, sum(1 for _ in itertools.islice(_UNSPACED.finditer(text), most)))
+    return min(found, most)
 
 
 class Document(NamedTuple):
     """One document.
 
     Attributes:
-        text: non-empty text of at least two words.
+        text: text of at least two words, see `count_words`.
         origin: where it comes from: a file, a library, a data set.
     """
 
@@ -61,9 +78,11 @@ class BadRecords:
         self._refuse_too_many()
 
     def screen(self, text: str, origin: str, where: str) -> Iterator[Document]:
-        """Yields the document if its text has two words or more; counts it as bad otherwise."""
-        words = len(text.split(maxsplit=2))
-        if words >= 2:
+        """Yield the document if it can be used; count it as bad otherwise."""
+        words = count_words(text, most=2)
+        if has_surrogate(text):
+            self.add("lone surrogate", where)
+        elif words >= 2:
             yield Document(text, origin)
         else:
             self.add("one word" if words else "empty", where)

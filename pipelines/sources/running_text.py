@@ -1,22 +1,18 @@
 """A data set's name to running text, divided into train, validation and test."""
 
-import bz2
 import dataclasses
 import difflib
 import functools
-import gzip
-import lzma
 import re
 import sys
-import zlib
 from collections.abc import Callable
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from pipelines import filesystem
 from pipelines.errors import InputError
 from pipelines.progress import Progress
 from pipelines.settings import DataSettings
-from pipelines.sources import enwik8, text_files
+from pipelines.sources import enwik8, file_formats, text_files
 from pipelines.sources.source import Source, content_hash, hash_fraction
 
 SPLITS = ("train", "validation", "test")
@@ -26,7 +22,7 @@ _WIKITEXT_FILES = {
     "validation": "wiki.valid.tokens",
     "test": "wiki.test.tokens",
 }
-_OPEN = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
+_RECORDS = (file_formats.JSON, file_formats.PARQUET)
 # A name this near to a known one is a slip, not another data set.
 _SLIP = 0.75
 
@@ -49,9 +45,11 @@ def find(settings: DataSettings) -> RunningText:
 
     * enwik8, text8: cut at 90 and 95 million characters, from `--data_dir`.
     * wikitext-2, wikitext-103: their three files in `--data_dir`.
-    * files that are not .jsonl: cut at 90 and 95 per cent of their length.
-    * python_docs, .jsonl and TFDS data sets: whole documents, divided by a hash of their content as
-      for pre-training; of the training documents the same share is kept back as the test split.
+    * text files: cut at 90 and 95 per cent of their length; `data/{split}.txt` stands for a file
+      of each split, and without a test file the validation set is cut in half.
+    * python_docs, JSON and Parquet files, TFDS data sets: whole documents, divided by a hash of
+      their content as for pre-training; of the training documents the same share is kept back as
+      the test split.
 
     The first two end each part with a newline, as the published programs read them.
 
@@ -65,7 +63,9 @@ def find(settings: DataSettings) -> RunningText:
     if name in WIKITEXT:
         paths = _wikitext(name, settings.data_dir)
         return RunningText(_state(paths.values()), functools.partial(_ready_parts, paths))
-    if text_files.is_path(name) and ".jsonl" not in Path(name).suffixes:
+    if text_files.SPLIT in name and file_formats.has_known_suffix(name, (file_formats.TEXT,)):
+        return _split_files(name)
+    if text_files.is_path(name) and not file_formats.has_known_suffix(name, _RECORDS):
         paths = text_files.find(name)
         return RunningText(_state(paths), functools.partial(_cut_files, paths, settings.tokenizer))
     _refuse_slip(name)
@@ -128,12 +128,30 @@ def _cut_files(paths: list[str | Path], tokenizer: str) -> dict[str, bytes]:
     return cut(b"".join(map(_read, paths)), tokenizer)
 
 
+def _split_files(dataset: str) -> RunningText:
+    paths = {split: text_files.find_split(dataset, split) for split in SPLITS}
+    for split in ("train", "validation"):
+        if not paths[split]:
+            names = " or ".join(text_files.names_of_split(dataset, split))
+            raise InputError(f"--dataset={dataset} has no {split} file: expected {names}")
+    everything = [path for split in SPLITS for path in paths[split]]
+    return RunningText(_state(everything), functools.partial(_read_splits, paths))
+
+
+def _read_splits(paths: dict[str, list[str | Path]]) -> dict[str, bytes]:
+    parts = {split: b"".join(map(_read, found)) for split, found in paths.items()}
+    if not paths["test"]:
+        middle = _boundary(parts["validation"], len(parts["validation"]) // 2, "word")
+        held_out = parts["validation"]
+        parts |= {"validation": held_out[:middle], "test": held_out[middle:]}
+    return parts
+
+
 def _read(path: str | Path) -> bytes:
-    decompress = _OPEN.get(PurePath(path).suffix)
     try:
         with filesystem.open_binary(path) as file:
-            return decompress(file).read() if decompress else file.read()
-    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+            return file_formats.decompress(file, path).read()
+    except file_formats.READ_ERRORS as error:
         raise InputError(f"--dataset: {path} cannot be read ({error}); is it complete?") from None
 
 

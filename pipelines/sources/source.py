@@ -110,7 +110,7 @@ class Source:
         if settings.dataset == "python_docs":
             self._reader = PythonDocs()
         elif text_files.is_path(settings.dataset):
-            self._reader = text_files.TextFiles(settings.dataset, size)
+            self._reader = text_files.TextFiles(settings.dataset, size, settings.text_field)
         else:
             self._reader = TfdsText(settings.dataset, settings.data_dir, size, beam_options)
         self.description = self._reader.description

@@ -1,37 +1,56 @@
-"""Documents from text and JSON-lines files, plain or compressed, one file or a glob."""
+"""Documents from files of text, JSON or Parquet, plain or compressed, one file or a glob."""
 
-import bz2
 import glob
-import gzip
 import hashlib
-import json
-import lzma
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from pipelines import filesystem
 from pipelines.errors import InputError
-from pipelines.sources import work_units
+from pipelines.sources import file_formats, work_units
+from pipelines.sources.file_formats import JSON, PARQUET, TEXT
 from pipelines.sources.records import BadRecords, Document
 
-_OPEN = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
+FORMATS = (TEXT, JSON, PARQUET)
+SPLIT = "{split}"
 # More of them are described by a digest.
 _NAMED_FILES = 100
-_SUFFIXES = (".txt", ".jsonl")
 
 
 def is_path(dataset: str) -> bool:
-    """Whether a data set name means files: `c4/en` does not, unless there is such a file."""
-    stem = dataset.removesuffix(Path(dataset).suffix) if _compressed(dataset) else dataset
+    """Return whether a data set's name means files.
+
+    `c4/en` does not, even if there is such a folder; `./c4/en` and `c4/en.txt` do.
+    """
     return (
         dataset.startswith(("/", "./", "../", "~"))
         or filesystem.is_remote(dataset)
         or glob.has_magic(dataset)
-        or stem.endswith(_SUFFIXES)
-        or Path(dataset).exists()
+        or SPLIT in dataset
+        or file_formats.has_known_suffix(dataset, FORMATS)
+        or Path(dataset).is_file()
     )
+
+
+def names_of_split(dataset: str, split: str) -> list[str]:
+    """Return the names that a pattern with `{split}` may have for a split."""
+    words = {"validation": ("validation", "valid", "val", "dev")}.get(split, (split,))
+    return [dataset.replace(SPLIT, word) for word in words]
+
+
+def find_split(dataset: str, split: str) -> list[str | Path]:
+    """Return the files of one split of a pattern such as `data/{split}.txt`; none if absent.
+
+    Raises:
+        InputError: a file is empty, or its suffix is unknown.
+    """
+    for name in names_of_split(dataset, split):
+        place = filesystem.place(name)
+        exists = filesystem.find(place) if glob.has_magic(name) else filesystem.exists(place)
+        if exists:
+            return find(name)
+    return []
 
 
 def find(dataset: str) -> list[str | Path]:
@@ -54,6 +73,7 @@ def find(dataset: str) -> list[str | Path]:
             raise InputError(
                 f"--dataset={dataset}: there is no file {path}; check the path"
             ) from None
+        file_formats.format_of(path, FORMATS)
         if size == 0:
             raise InputError(f"--dataset={dataset}: {path} is empty; remove it or fill it")
     return paths
@@ -62,29 +82,50 @@ def find(dataset: str) -> list[str | Path]:
 class TextFiles:
     """Files of documents.
 
-    A `.jsonl` file has one JSON object with a `text` key a line. Any other file is text: its
-    documents are separated by blank lines, and without any the file is one document.
+    A JSON file (.jsonl, .ndjson, .jl, .json) has one object a line, or is one array of them; a
+    Parquet file has one document a row. Any other file is text: its documents are separated by
+    blank lines, and without any the file is one document. A pattern with `{split}` stands for a
+    training and a validation set.
 
     Attributes:
         description: paths, sizes and times of change.
-        splits: files have no validation split of their own.
-        fraction_read: how much of the bytes on disk this pass has read, 0 to 1.
+        splits: "train", and "validation" where the pattern has `{split}`.
+        fraction_read: share of the bytes on disk that this pass has read, 0 to 1.
     """
 
-    splits = ("train",)
+    def __init__(
+        self, dataset: str, slice_bytes: int = work_units.SLICE_BYTES, text_field: str = "text"
+    ):
+        """Find the files.
 
-    def __init__(self, dataset: str, slice_bytes: int = work_units.SLICE_BYTES):
-        """Args: dataset: as in `find`; slice_bytes: as in `slices.group`."""
-        self._paths = find(dataset)
-        states = [filesystem.state(path) for path in self._paths]
-        self._sizes = [state.size for state in states]
-        self._slices = work_units.group(self._sizes, slice_bytes)
-        self.description = _describe_all(self._paths, states)
+        Args:
+            dataset: as in `find`, or a pattern with `{split}`.
+            slice_bytes: as in `work_units.group`.
+            text_field: the field of a JSON or Parquet record that holds the text; `data.text` is
+                the field `text` of the field `data`.
+
+        Raises:
+            InputError: there are no such files, one is empty, or a suffix is unknown.
+        """
+        self._text_field = text_field
+        self.splits = ("train", "validation") if SPLIT in dataset else ("train",)
+        if SPLIT in dataset:
+            self._paths = {split: find_split(dataset, split) for split in self.splits}
+            for split, paths in self._paths.items():
+                if not paths:
+                    names = " or ".join(names_of_split(dataset, split))
+                    raise InputError(f"--dataset={dataset} has no {split} file: expected {names}")
+        else:
+            self._paths = {"train": find(dataset)}
+        states = {s: [filesystem.state(p) for p in paths] for s, paths in self._paths.items()}
+        self._sizes = {s: [state.size for state in found] for s, found in states.items()}
+        self._slices = {s: work_units.group(sizes, slice_bytes) for s, sizes in self._sizes.items()}
+        described = [_describe_all(self._paths[split], states[split]) for split in self.splits]
+        self.description = "; ".join(described)
         self.fraction_read = 0.0
 
     def num_slices(self, split: str) -> int:
-        del split
-        return len(self._slices)
+        return len(self._slices[split])
 
     def documents(
         self, split: str, bad: BadRecords, number: int | None = None
@@ -94,23 +135,33 @@ class TextFiles:
         Raises:
             InputError: a file cannot be read, or too many records are bad.
         """
-        del split
-        for at in range(len(self._paths)) if number is None else self._slices[number]:
-            path, before = self._paths[at], sum(self._sizes[:at])
-            name = PurePath(path)
-            compressed = _compressed(name.name)
-            plain_name = name.stem if compressed else name.name
-            read = _json_lines if plain_name.endswith(".jsonl") else _text
+        paths, sizes = self._paths[split], self._sizes[split]
+        total = sum(map(sum, self._sizes.values()))
+        # The validation set is read first.
+        done = 0 if split == "validation" else total - sum(sizes)
+        for at in range(len(paths)) if number is None else self._slices[split][number]:
+            path, before = paths[at], done + sum(sizes[:at])
             try:
                 with filesystem.open_binary(path) as file:
-                    stream = _OPEN[name.suffix](file) if compressed else file
-                    for document in read(stream, path, bad):
-                        self.fraction_read = (before + file.tell()) / sum(self._sizes)
+                    for document in self._read(file, path, bad):
+                        self.fraction_read = (before + file.tell()) / total
                         yield document
-            except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+            except file_formats.READ_ERRORS as error:
                 raise InputError(
                     f"--dataset: {path} cannot be read ({error}); is it complete?"
                 ) from None
+
+    def _read(self, file: BinaryIO, path: str | Path, bad: BadRecords) -> Iterator[Document]:
+        kind = file_formats.format_of(path, FORMATS)
+        stream = file_formats.decompress(file, path)
+        if kind == TEXT:
+            return _text(stream, path, bad)
+        if kind == JSON:
+            records = file_formats.json_records(stream, path)
+        else:
+            column = self._text_field.partition(".")[0]
+            records = file_formats.parquet_records(stream, [self._text_field, column])
+        return _from_records(records, self._text_field, path, bad)
 
 
 def describe(path: str | Path, state: filesystem.State) -> str:
@@ -128,31 +179,42 @@ def _describe_all(paths: list[str | Path], states: list[filesystem.State]) -> st
     return f"{len(each)} files ({size} bytes, {digest[:16]}) from {paths[0]} to {paths[-1]}"
 
 
-def _compressed(name: str) -> bool:
-    return Path(name).suffix in _OPEN
-
-
-def _json_lines(stream: BinaryIO, path: str | Path, bad: BadRecords) -> Iterator[Document]:
-    for number, line in enumerate(stream, 1):
-        if not line.strip():
-            continue
+def _from_records(
+    records: Iterable[tuple[int, Any, str]], field: str, path: str | Path, bad: BadRecords
+) -> Iterator[Document]:
+    """Yield the documents of records; refuse a file whose first record has no such field."""
+    name, found = PurePath(path).name, False
+    for number, record, problem in records:
         where = f"{path}:{number}"
-        try:
-            record = json.loads(line.decode("utf-8"))
-        except UnicodeDecodeError:
-            bad.add("invalid UTF-8", where)
-        except ValueError:
-            bad.add("invalid JSON", where)
+        text = file_formats.field_of(record, field)
+        if problem:
+            bad.add(problem, where)
+        elif isinstance(text, str):
+            found = True
+            yield from bad.screen(text, name, where)
+        elif not found and isinstance(record, dict) and record:
+            raise InputError(
+                f"{where} has no text in its field {field!r}; it has {_fields(record)}; name the "
+                "field with --text_field, a nested one as data.text"
+            )
         else:
-            if isinstance(record, dict) and isinstance(record.get("text"), str):
-                yield from bad.screen(record["text"], PurePath(path).name, where)
-            else:
-                bad.add("without text", where)
+            bad.add(f"without {field}", where)
+
+
+def _fields(record: dict, before: str = "") -> str:
+    """Return the names of a record's fields, nested ones with a dot, the first ten."""
+    names = []
+    for name, value in record.items():
+        if isinstance(value, dict) and value and not before:
+            names += _fields(value, f"{name}.").split(", ")
+        else:
+            names.append(f"{before}{name}")
+    return ", ".join(names[:10])
 
 
 def _text(stream: BinaryIO, path: str | Path, bad: BadRecords) -> Iterator[Document]:
     lines, first = [], 1
-    for number, line in enumerate(stream, 1):
+    for number, line in file_formats.lines(stream):
         if line.strip():
             lines.append(line)
             continue

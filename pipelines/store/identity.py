@@ -18,6 +18,8 @@ _SETTINGS = ("dataset", "data_dir", "sentence_split", "max_documents", "validati
 def made_from(settings: DataSettings, source: Source, words: Vocabulary | None) -> dict:
     """Everything the bytes of a store depend on."""
     found = {name: getattr(settings, name) for name in _SETTINGS}
+    if settings.text_field != "text":
+        found["text_field"] = settings.text_field
     if words is None:
         found["vocabulary"] = f"{settings.vocab_type} {settings.vocab_size}, trained"
     else:

@@ -5,6 +5,7 @@ import pytest
 
 from pipelines.errors import InputError
 from pipelines.labelled.files import LabelledFiles, is_file
+from pipelines.settings import DataSettings
 
 
 def _rows(count=60):
@@ -28,8 +29,16 @@ def _write(path, rows, header=("title", "body", "label")):
     return str(path)
 
 
-def _open(dataset, fields="title,body", label="label", fraction=0.2):
-    return LabelledFiles(dataset, fields, label, fraction)
+def _open(dataset, fields="title,body", label="label", fraction=0.2, **options):
+    return LabelledFiles(
+        DataSettings(
+            dataset=dataset,
+            text_fields=fields,
+            label_field=label,
+            validation_fraction=fraction,
+            **options,
+        )
+    )
 
 
 @pytest.mark.parametrize("name", ["a.tsv", "a.csv", "a.jsonl", "a.jsonl.gz"])
@@ -64,9 +73,9 @@ def test_numbers_are_classes_in_their_order(tmp_path):
     [
         ("a.tsv", "title\tlabel\nx\ty\n", {"fields": None}, "needs --text_fields"),
         ("a.tsv", "title\tlabel\nx\ty\n", {}, "a.tsv:2 has no field 'body' .*it has title, label"),
-        ("a.csv", "title,label\nx,\n", {"fields": "title"}, "a.csv:2: label is empty"),
+        ("a.csv", "title,label\nx,\ny,a", {"fields": "title"}, "a.csv:2: the label is empty"),
         ("a.csv", "title,label\n ,y\n", {"fields": "title"}, "a.csv:2: title is empty"),
-        ("a.jsonl", '{"title": "x"\n', {"fields": "title"}, "a.jsonl:1 is not a JSON object"),
+        ("a.jsonl", '{"title": "x"\n', {"fields": "title"}, "has no rows, and 1 invalid JSON"),
         ("a.tsv", "title\tlabel\nx\ty\n", {"fields": "title"}, "has no (train|validation) rows"),
     ],
 )

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.optional import import_package, need_packages
+
 ROOT = Path(__file__).resolve().parents[1]
-nbformat = pytest.importorskip("nbformat", reason="nbformat reads notebooks; it is not installed")
+nbformat = import_package("nbformat")
 NOTEBOOK = nbformat.read(ROOT / "examples/quickstart.ipynb", as_version=4)
 CELLS = [cell for cell in NOTEBOOK.cells if cell.cell_type == "code"]
 
@@ -15,8 +17,9 @@ CELLS = [cell for cell in NOTEBOOK.cells if cell.cell_type == "code"]
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory) -> list:
     """The outputs of all cells, in their order."""
-    nbclient = pytest.importorskip("nbclient", reason="nbclient runs notebooks; not installed")
-    pytest.importorskip("ipykernel", reason="ipykernel runs a notebook's cells; not installed")
+    # Notebooks are run by nbclient, their cells by ipykernel.
+    nbclient = import_package("nbclient")
+    need_packages("ipykernel")
     place = tmp_path_factory.mktemp("notebook")
     client = nbclient.NotebookClient(
         NOTEBOOK.copy(), timeout=300, resources={"metadata": {"path": str(ROOT)}}

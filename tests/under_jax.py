@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.optional import need_packages
+
 PROJECT = Path(__file__).parents[1]
 # Compiled without optimisation, in half the time.
 JAX = {
@@ -16,6 +18,7 @@ JAX = {
 
 def under_jax(*arguments: str) -> str:
     """What Python prints; it has to end well."""
+    need_packages("jax")
     ended = subprocess.run(
         [sys.executable, *arguments],
         env={**os.environ, **JAX},

@@ -1,22 +1,28 @@
 """The peer computes what the published code computes, so its speed is that of the same work."""
 
-import json
-
 import numpy as np
 import pytest
-import torch
 
-from benchmarks.brainformer_in_torch import Adagrad, Brainformer, held_out_loss, training_of
+from tests.optional import import_package
+from tests.reference_files import read_arrays, read_config, reference_names
+
+torch = import_package("torch")
+
+from benchmarks.brainformer_in_torch import (  # noqa: E402
+    Adagrad,
+    Brainformer,
+    held_out_loss,
+    training_of,
+)
 
 _SPAN_RATIO = "attn.attn.adaptive_span._mask.current_val"
 
 
-@pytest.fixture(params=["full_sgfgfg_fixedspan", "full_sgfgfg"])
-def published(shared, request):
+@pytest.fixture(params=reference_names("brainformer", "full_sgfgfg*"))
+def published(request):
     """Sizes, numbers, and the peer with the published weights."""
-    folder = shared / "fixtures" / "brainformer"
-    sizes = json.loads((folder / "config.json").read_text())[request.param]
-    numbers = dict(np.load(folder / f"{request.param}.npz"))
+    sizes = read_config("brainformer", request.param)
+    numbers = read_arrays("brainformer", request.param)
     model = Brainformer(
         sizes["arch"], sizes["vocab"], sizes["H"], sizes["inner"], sizes["heads"], sizes["span"],
         sizes["adapt"],
@@ -50,8 +56,8 @@ def test_outputs_and_gradients_of_two_blocks(published):
             assert error <= 5e-5 * np.abs(theirs).max() + 1e-8, name
 
 
-def test_updates(shared):
-    numbers = np.load(shared / "fixtures" / "brainformer" / "adagrad_clip0.03.npz")
+def test_updates():
+    numbers = read_arrays("brainformer", "adagrad_clip0.03")
     tensors = [torch.nn.Parameter(torch.from_numpy(numbers[f"p_init/{i}"])) for i in range(2)]
     optimizer = Adagrad(tensors, rate=0.07, clip=0.03)
     for step in range(4):

@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 import numpy as np
-import pytest
+
+from tests.optional import import_package
 
 EXPERT = re.compile(r".*expert.*")
 
@@ -48,7 +49,7 @@ def write_checkpoint(
     Args:
         devices: of each process; all devices share the experts evenly.
     """
-    serialization = pytest.importorskip("flax.serialization", reason="flax is not installed")
+    serialization = import_package("flax.serialization")
     folder.mkdir(parents=True, exist_ok=True)
     empty = np.array([])
 

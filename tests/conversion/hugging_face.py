@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
+
+from tests.optional import import_package
 
 SIZES = {
     "vocab_size": 60,
@@ -16,8 +17,7 @@ SIZES = {
 
 def library():
     """The modules `torch` and `transformers`; skips the test where either is missing."""
-    torch = pytest.importorskip("torch", reason="torch is not installed")
-    return torch, pytest.importorskip("transformers", reason="transformers is not installed")
+    return import_package("torch"), import_package("transformers")
 
 
 def save(folder: Path, name: str, **config) -> Path:

@@ -4,17 +4,17 @@ import numpy as np
 from keras import ops
 
 from tests.layers.backend import gradients
+from tests.reference_files import read_arrays
 
 FORWARD_TOLERANCE = 1e-5
 GRADIENT_TOLERANCE = 5e-5
 
 
 class Reference:
-    """One file of reference numbers: `in/`, `p/`, `out/`, `gin/`, `g/` and `m/` entries."""
+    """One file of the published Sparse Mixers; tests/fixtures/README.md says what is in it."""
 
-    def __init__(self, path):
-        with np.load(path) as arrays:
-            self._arrays = {name: arrays[name] for name in arrays.files}
+    def __init__(self, name):
+        self._arrays = read_arrays("sparse_mixers", name)
 
     def __getitem__(self, name):
         return self._arrays[name]

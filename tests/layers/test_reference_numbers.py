@@ -23,8 +23,8 @@ MIXERS = {
 
 
 @pytest.fixture
-def load(shared):
-    return lambda name: Reference(shared / "fixtures/sparse_mixers" / f"{name}.npz")
+def load():
+    return Reference
 
 
 def built(layer, shape=(3, 8, 6)):

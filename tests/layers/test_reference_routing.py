@@ -36,8 +36,8 @@ WEIGHTS = {
 
 
 @pytest.fixture
-def load(shared):
-    return lambda name: Reference(shared / "fixtures/sparse_mixers" / f"{name}.npz")
+def load():
+    return Reference
 
 
 def route(name, reference):

@@ -1,8 +1,4 @@
-"""Reads reference runs of the published JAX models and builds the models that they describe."""
-
-import json
-import re
-from pathlib import Path
+"""Builds the models that reference runs of the published JAX models describe."""
 
 import numpy as np
 
@@ -16,19 +12,6 @@ ROUTERS = {
     "MASK_TOKENS_CHOOSE": ("tokens_choose", "einsum"),
     "SCATTER_TOKENS_CHOOSE": ("tokens_choose", "gather"),
 }
-
-
-def read_config(file: Path) -> dict:
-    """The configuration that the README beside a reference file gives for it."""
-    readme = (file.parent / "README.md").read_text("utf-8")
-    return json.loads(
-        re.search(rf"## {re.escape(file.name)}\n.*?\nconfig: `(.*?)`", readme, re.S)[1]
-    )
-
-
-def read_arrays(file: Path) -> dict[str, np.ndarray]:
-    with np.load(file) as arrays:
-        return dict(arrays)
 
 
 def inputs_of(arrays: dict, config: dict) -> dict[str, np.ndarray]:

@@ -1,7 +1,5 @@
 """The original's numbers, forward and backward: its sublayers, and whole models with memory."""
 
-import json
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,6 +7,7 @@ import tensorflow as tf
 from sparse_mixer_tf.layers import CausalSublayer, FeedForward, MixtureOfExperts
 from sparse_mixer_tf.models import BrainformerBackbone, BrainformerCausalLM
 from tests.layers.reference import assert_close, assert_gradient_close
+from tests.reference_files import read_arrays, read_config, reference_names
 
 SUBLAYERS = {
     "attention/query/kernel": "attn.proj_query.weight",
@@ -44,16 +43,9 @@ ROUTING = {
 }
 
 
-@pytest.fixture
-def load(shared):
+def load(name) -> tuple[dict, dict]:
     """Arrays and configuration of one reference file."""
-    folder = shared / "fixtures/brainformer"
-
-    def load(name):
-        with np.load(folder / f"{name}.npz") as arrays:
-            return dict(arrays), json.loads((folder / "config.json").read_text())[name]
-
-    return load
+    return read_arrays("brainformer", name), read_config("brainformer", name)
 
 
 def in_our_layout(array, name):
@@ -75,7 +67,7 @@ def their_sublayer_name(path: str) -> str:
 
 
 @pytest.mark.parametrize("name", ["ffn", "moe_top2", "moe_top2_empty_experts"])
-def test_feed_forward_and_experts_match(load, name):
+def test_feed_forward_and_experts_match(name):
     reference, config = load(name)
     letter = "f" if name == "ffn" else "g"
     if letter == "f":
@@ -134,10 +126,8 @@ def their_name(path: str, architecture: str) -> str:
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.parametrize(
-    "name", ["full_sgfgfg", "full_sgfgfg_fixedspan", "full_dense_sandwichdots"]
-)
-def test_two_blocks_of_a_whole_model_match(load, name, compiled):
+@pytest.mark.parametrize("name", reference_names("brainformer", "full_*"))
+def test_two_blocks_of_a_whole_model_match(name, compiled):
     reference, config = load(name)
     lm, block = model_of(config), config["block"]
     variables = lm.trainable_variables

@@ -4,8 +4,6 @@ Routing in the published code is bfloat16 by default, which no float32 router re
 digits; the reference runs `*_bf16` are held to what two decimal digits of router probability allow.
 """
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,27 +12,20 @@ from sparse_mixer_tf.layers import observe_routing
 from sparse_mixer_tf.models import PretrainingModel, SparseMixerTextClassifier
 from sparse_mixer_tf.training.losses import cross_entropy_sums
 from sparse_mixer_tf.training.optimizers import adamw
-from tests.models.flax_parameters import (
-    build_backbone,
-    inputs_of,
-    read_arrays,
-    read_config,
-    to_ours,
-)
+from tests.models.flax_parameters import build_backbone, inputs_of, to_ours
+from tests.reference_files import read_arrays, read_config, reference_names
 
-FIXTURES = Path(__file__).resolve().parents[3] / "shared" / "fixtures" / "sparse_mixers"
-PRETRAINING = sorted(path.name for path in FIXTURES.glob("pretrain_*.npz"))
-EXACT_PRETRAINING = [name for name in PRETRAINING if "bf16" not in name]
-BFLOAT16_PRETRAINING = [name for name in PRETRAINING if "bf16" in name]
-CLASSIFICATION = sorted(path.name for path in FIXTURES.glob("classify_*.npz"))
+EXACT_PRETRAINING = reference_names("sparse_mixers", "pretrain_*", without="*_bf16")
+BFLOAT16_PRETRAINING = reference_names("sparse_mixers", "pretrain_*_bf16")
+CLASSIFICATION = reference_names("sparse_mixers", "classify_*")
 
 
 class Run:
     """One reference run beside our model with its parameters."""
 
     def __init__(self, name: str, **routing):
-        self.config = read_config(FIXTURES / name)
-        self.arrays = read_arrays(FIXTURES / name)
+        self.config = read_config("sparse_mixers", name)
+        self.arrays = read_arrays("sparse_mixers", name)
         self.inputs = inputs_of(self.arrays, self.config)
         self.backbone = build_backbone(self.config, **routing)
         if name.startswith("pretrain"):

@@ -17,6 +17,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from tests.optional import need_program
+
 HOSTS = ("www.googleapis.com", "storage.googleapis.com")
 
 
@@ -24,12 +26,23 @@ HOSTS = ("www.googleapis.com", "storage.googleapis.com")
 def serve(root: Path, scratch: Path) -> Iterator[dict[str, str]]:
     """Serves `root/BUCKET/...` as `gs://BUCKET/...`, to be read and written.
 
+    The test skips where `openssl`, which makes the certificate, is missing.
+
     Yields:
         The environment in which a process sees it.
     """
     certificate, key = scratch / "certificate.pem", scratch / "key.pem"
     names = ",".join(f"DNS:{host}" for host in HOSTS)
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    command = [
+        need_program("openssl"),
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+    ]
     command += ["-subj", "/CN=fake", "-keyout", str(key), "-out", str(certificate)]
     subprocess.run(
         [*command, "-addext", f"subjectAltName={names}"], check=True, capture_output=True
@@ -52,10 +65,6 @@ def serve(root: Path, scratch: Path) -> Iterator[dict[str, str]]:
     finally:
         server.shutdown()
         server.server_close()
-
-
-def has_openssl() -> bool:
-    return shutil.which("openssl") is not None
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

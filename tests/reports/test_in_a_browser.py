@@ -10,6 +10,7 @@ from PIL import Image
 
 from sparse_mixer_tf import reports
 from sparse_mixer_tf.reports import comparison
+from tests.optional import need_program
 from tests.reports import browser as browsers
 from tests.reports.made_up_runs import EVIL, write_run
 
@@ -37,9 +38,7 @@ def pages(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    program = browsers.find()
-    if program is None:
-        pytest.skip("no chromium, chromium-browser or google-chrome on the path")
+    program = need_program("chromium", "chromium-browser", "google-chrome")
     opened = browsers.Browser(program, tmp_path_factory.mktemp("profile"))
     yield opened
     opened.close()

@@ -13,11 +13,8 @@ from sparse_mixer_tf.training.eval_step import EvaluationStep, evaluation_sums
 from sparse_mixer_tf.training.optimizers import make_optimizer
 from sparse_mixer_tf.training.recurrent_state import carried_memory
 from sparse_mixer_tf.training.train_step import TrainStep
-from tests.models.test_brainformer_reference import (
-    in_our_layout,
-    load,  # noqa: F401
-    their_name,
-)
+from tests.models.test_brainformer_reference import in_our_layout, load, their_name
+from tests.reference_files import reference_names
 
 
 def task_of(config) -> LanguageModel:
@@ -59,10 +56,8 @@ def batches(ids, block):
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-@pytest.mark.parametrize(
-    "name", ["full_sgfgfg", "full_sgfgfg_fixedspan", "full_dense_sandwichdots"]
-)
-def test_four_steps_and_a_full_evaluation_match(load, name, jit_compile):  # noqa: F811
+@pytest.mark.parametrize("name", reference_names("brainformer", "full_*"))
+def test_four_steps_and_a_full_evaluation_match(name, jit_compile):
     reference, config = load(name)
     task = task_of(config)
     variables = task.model.trainable_variables

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.optional import need_program
+
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = sorted((ROOT / "configs" / "tpu").glob("*.sh"))
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -57,9 +59,7 @@ class Cloud:
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_a_script_has_no_fault_that_shellcheck_knows(script):
-    shellcheck = shutil.which("shellcheck", path=PATH)
-    if shellcheck is None:
-        pytest.skip("shellcheck is not installed: pip install -r requirements-dev.txt")
+    shellcheck = need_program("shellcheck", path=PATH)
     done = subprocess.run([shellcheck, "-x", script], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 

@@ -9,10 +9,11 @@ from sparse_mixer_tf.training.optimizers import (
     decay_factor,
     warmup_factor,
 )
+from tests.reference_files import read_arrays, read_config, reference_names
 
 
-def test_schedule_factors_equal_the_original_up_to_its_jump_at_the_end(shared):
-    fixture = np.load(shared / "fixtures/sparse_mixers/lr_schedule.npz")
+def test_schedule_factors_equal_the_original_up_to_its_jump_at_the_end():
+    fixture = read_arrays("sparse_mixers", "lr_schedule")
     steps, base, warmup, total = fixture["in/steps"], 1e-4, 100, 1000
     before_the_end = steps < total
 
@@ -36,6 +37,34 @@ def test_schedule_factors_equal_the_original_up_to_its_jump_at_the_end(shared):
         )
         if "rsqrt" not in name:
             assert rates[-1] == 0.0 < expected[-1]
+
+
+@pytest.mark.parametrize("name", reference_names("brainformer", "adagrad_clip*"))
+def test_four_steps_of_adagrad_equal_the_original(name):
+    reference, config = read_arrays("brainformer", name), read_config("brainformer", name)
+    variables = [keras.Variable(reference[f"p_init/{index}"]) for index in range(2)]
+    optimizer = Adagrad(config["lr"], max_tensor_norm=config["grad_clip"] or None)
+    optimizer.build(variables)
+    for step in range(4):
+        gradients = [reference[f"grad/{index}_step{step}"] for index in range(2)]
+        optimizer.apply([keras.ops.convert_to_tensor(gradient) for gradient in gradients])
+        for index, variable in enumerate(variables):
+            expected = reference[f"p{index}_step{step}"]
+            np.testing.assert_allclose(variable, expected, rtol=1e-5, atol=1e-7)
+            expected = reference[f"sum{index}_step{step}"]
+            np.testing.assert_allclose(optimizer.accumulators[index], expected, rtol=1e-5)
+
+
+def test_the_rate_of_a_character_model_is_the_original_one_update_earlier():
+    reference, config = (
+        read_arrays("brainformer", "schedule"),
+        read_config("brainformer", "schedule"),
+    )
+    schedule = WarmupDecay(config["lr"], config["lr_warmup"], total_steps=100, decay="constant")
+    expected = reference["lr_used_at_update"]
+    assert expected[0] == 0
+    rates = [float(schedule(step)) for step in range(len(expected) - 1)]
+    np.testing.assert_allclose(rates, expected[1:], rtol=1e-6)
 
 
 def test_the_first_update_moves_and_the_rate_ends_at_zero():

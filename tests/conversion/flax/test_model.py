@@ -13,21 +13,21 @@ from sparse_mixer_tf.models import (
     SparseMixerTextClassifier,
 )
 from sparse_mixer_tf.settings import SettingsError
-from tests.conftest import SHARED
 from tests.conversion.flax_writer import parameters_of, write_checkpoint
-from tests.models.flax_parameters import ROUTERS, inputs_of, read_arrays, read_config
+from tests.models.flax_parameters import ROUTERS, inputs_of
+from tests.reference_files import read_arrays, read_config, reference_names
 
-FIXTURES = SHARED / "fixtures/sparse_mixers"
-RUNS = sorted(path.name for path in FIXTURES.glob("*.npz") if "pretrain" in path.name)
-RUNS += sorted(path.name for path in FIXTURES.glob("classify_*.npz"))
-WITH_EXPERTS = [name for name in RUNS if "sparse_mixer" in name or "_tc_" in name]
+RUNS = reference_names("sparse_mixers", "pretrain_*")
+RUNS += reference_names("sparse_mixers", "classify_*")
+WITH_EXPERTS = "pretrain_sparse_mixer_f32"
 
 
 class Published:
     """A reference run and what its configuration tells that a checkpoint does not."""
 
     def __init__(self, name: str):
-        self.config, self.arrays = read_config(FIXTURES / name), read_arrays(FIXTURES / name)
+        self.config = read_config("sparse_mixers", name)
+        self.arrays = read_arrays("sparse_mixers", name)
         self.inputs = inputs_of(self.arrays, self.config)
         self.parameters = parameters_of(self.arrays)
         self.mixing = {"F_NET": "r", "H_NET": "h"}.get(self.config["model_arch"])
@@ -47,7 +47,8 @@ class Published:
 @pytest.mark.parametrize("name", RUNS)
 def test_the_preset_of_a_checkpoint_gives_the_published_outputs(tmp_path, write_preset, name):
     run = Published(name)
-    layout = {"processes": 2, "devices": 2} if name in WITH_EXPERTS else {}
+    with_experts = run.config["num_moe_layers"] > 0
+    layout = {"processes": 2, "devices": 2} if with_experts else {}
     model = run.read(write_checkpoint(tmp_path / "published", run.parameters, **layout))
     assert model.step == 30
     preset = str(write_preset(model))
@@ -62,8 +63,8 @@ def test_the_preset_of_a_checkpoint_gives_the_published_outputs(tmp_path, write_
         np.testing.assert_allclose(value, run.arrays[f"out/{output}"], rtol=1e-5, atol=1e-5)
 
 
-def test_heads_come_along(shared, tmp_path, write_preset):
-    run = Published("pretrain_sparse_mixer_f32.npz")
+def test_heads_come_along(tmp_path, write_preset):
+    run = Published(WITH_EXPERTS)
     model = run.read(write_checkpoint(tmp_path / "published", run.parameters))
     logits = SparseMixerMaskedLM.from_preset(str(write_preset(model)))(run.inputs)
     outputs = build(model)(run.inputs)
@@ -83,8 +84,8 @@ def test_heads_come_along(shared, tmp_path, write_preset):
 
 
 @pytest.mark.parametrize("layout", [(1, 1), (1, 4), (4, 1), (2, 2)])
-def test_experts_come_together_from_every_process_and_device(shared, tmp_path, layout):
-    parameters = Published(WITH_EXPERTS[0]).parameters
+def test_experts_come_together_from_every_process_and_device(tmp_path, layout):
+    parameters = Published(WITH_EXPERTS).parameters
     path = write_checkpoint(tmp_path, parameters, processes=layout[0], devices=layout[1])
     again = checkpoint.read(path).parameters
     assert again.keys() == parameters.keys()
@@ -92,8 +93,8 @@ def test_experts_come_together_from_every_process_and_device(shared, tmp_path, l
         np.testing.assert_array_equal(again[name], array, err_msg=name)
 
 
-def test_the_newest_step_of_a_folder_is_found(shared, tmp_path):
-    parameters = Published("pretrain_bert.npz").parameters
+def test_the_newest_step_of_a_folder_is_found(tmp_path):
+    parameters = Published("pretrain_bert").parameters
     for step in (9, 1000, 30):
         write_checkpoint(tmp_path, parameters, step=step)
     assert checkpoint.find(tmp_path).name == "replicated_checkpoint_1000"
@@ -102,8 +103,8 @@ def test_the_newest_step_of_a_folder_is_found(shared, tmp_path):
     assert checkpoint.find(tmp_path / "other") is None
 
 
-def test_halves_become_float32(shared, tmp_path):
-    run = Published("pretrain_bert.npz")
+def test_halves_become_float32(tmp_path):
+    run = Published("pretrain_bert")
     halves = {name: a.astype(ml_dtypes.bfloat16) for name, a in run.parameters.items()}
     model = run.read(write_checkpoint(tmp_path, halves))
     assert {array.dtype.name for array in model.weights.values()} == {"float32"}
@@ -136,8 +137,8 @@ BIAS = np.zeros(5, "float32")
         ("classification/output_bias", None, "lacks what becomes order_head/bias"),
     ],
 )
-def test_what_is_not_of_a_published_model_is_named(shared, tmp_path, name, value, problem):
-    run = Published("pretrain_bert.npz")
+def test_what_is_not_of_a_published_model_is_named(tmp_path, name, value, problem):
+    run = Published("pretrain_bert")
     parameters = {k: v for k, v in (run.parameters | {name: value}).items() if v is not None}
     path = write_checkpoint(tmp_path, parameters)
     with pytest.raises(SettingsError, match=problem) as error:
@@ -145,8 +146,8 @@ def test_what_is_not_of_a_published_model_is_named(shared, tmp_path, name, value
     assert "\n" not in str(error.value)
 
 
-def test_a_missing_shard_is_named(shared, tmp_path):
-    run = Published(WITH_EXPERTS[0])
+def test_a_missing_shard_is_named(tmp_path):
+    run = Published(WITH_EXPERTS)
     path = write_checkpoint(tmp_path, run.parameters, processes=2)
     (tmp_path / "shard-00001-of-00002_checkpoint_30").unlink()
     with pytest.raises(SettingsError, match="shard-00001-of-00002_checkpoint_30 is missing"):
@@ -156,13 +157,13 @@ def test_a_missing_shard_is_named(shared, tmp_path):
         run.read(path)
 
 
-def test_layers_without_weights_must_be_told(shared, tmp_path):
-    run = Published("pretrain_fnet.npz")
+def test_layers_without_weights_must_be_told(tmp_path):
+    run = Published("pretrain_fnet")
     path = write_checkpoint(tmp_path, run.parameters)
     with pytest.raises(SettingsError, match="layers 0, 1, 2, 3 mix tokens .* --mixing=r, Fourier"):
         flax_model.read(path, {})
     assert flax_model.read(path, {}, "h").settings.architecture == "4*(hf)sfsf"
-    other = Published("pretrain_bert.npz")
+    other = Published("pretrain_bert")
     path = write_checkpoint(tmp_path / "bert", other.parameters)
     with pytest.raises(SettingsError, match="--mixing=r: all layers of .* say themselves"):
         flax_model.read(path, {}, "r")

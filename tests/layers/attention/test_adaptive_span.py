@@ -8,6 +8,7 @@ from keras import ops
 from sparse_mixer_tf.layers import AdaptiveSpan, needed_span
 from sparse_mixer_tf.layers.attention.adaptive_span import renormalized, span_mask
 from tests.layers.backend import gradients
+from tests.reference_files import read_arrays, read_config, reference_names
 
 
 def test_the_mask_is_one_within_the_reach_and_falls_over_the_ramp():
@@ -20,15 +21,14 @@ def test_the_mask_is_one_within_the_reach_and_falls_over_the_ramp():
     np.testing.assert_array_equal(span_mask(np.array([0.5], "float32"), 10, 4, 6), mask[1:2, 4:])
 
 
-@pytest.mark.parametrize("name", ["attn_adapt_fullcache", "attn_adapt_small"])
-def test_the_mask_is_that_of_the_original(shared, name):
-    with np.load(shared / f"fixtures/brainformer/{name}.npz") as reference:
-        reach = reference["param/attn.adaptive_span._mask.current_val"].reshape(-1)
-        ramp = {"attn_adapt_fullcache": 32, "attn_adapt_small": 4}[name]
-        span = reference["key_pe"].shape[-1]
-        mask = span_mask(reach, span, ramp, span)
-        np.testing.assert_allclose(mask, reference["f64/mask"], atol=2e-6)
-        assert needed_span(reach, span, ramp) == span - reference["trim_len"]
+@pytest.mark.parametrize("name", reference_names("brainformer", "attn_adapt_*"))
+def test_the_mask_is_that_of_the_original(name):
+    reference, config = read_arrays("brainformer", name), read_config("brainformer", name)
+    reach = reference["param/attn.adaptive_span._mask.current_val"].reshape(-1)
+    span, ramp = config["span"], config["ramp"]
+    mask = span_mask(reach, span, ramp, span)
+    np.testing.assert_allclose(mask, reference["f64/mask"], atol=2e-6)
+    assert needed_span(reach, span, ramp) == span - reference["trim_len"]
 
 
 @pytest.mark.parametrize(
@@ -83,15 +83,13 @@ def test_the_loss_is_the_mean_reach_in_tokens_once_for_two_calls():
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("jit_compile", [False, True])
-@pytest.mark.parametrize("replicas", [1, 2])
+# Collectives cannot be compiled here.
+@pytest.mark.parametrize("replicas, jit_compile", [(1, False), (1, True), (2, False)])
 def test_an_update_never_leaves_the_unit_interval(replicas, jit_compile):
     import tensorflow as tf
 
     from sparse_mixer_tf.training.distributed.strategy import mirrored
 
-    if replicas > 1 and jit_compile:
-        pytest.skip("collectives cannot be compiled here")
     devices = tuple(f"CPU:{i}" for i in range(replicas))
     strategy = mirrored(devices) if replicas > 1 else None
     scope = (strategy or tf.distribute.get_strategy()).scope

@@ -13,6 +13,7 @@ from tests.layers.backend import compiled, gradients
 from tests.layers.numpy_attention import attention
 from tests.layers.reference import assert_close, assert_gradient_close
 from tests.long_cases import long_cases
+from tests.reference_files import read_arrays, read_config, reference_names
 
 D_MODEL, HEADS = 8, 2
 PROJECTIONS = {"query": "query", "key": "key", "value": "val", "out": "out"}
@@ -107,15 +108,10 @@ def test_rows_that_were_never_filled_take_their_share_of_attention():
     assert np.abs(masked - layer(x, few, table)[:, :1]).max() > 1e-2
 
 
-@pytest.mark.parametrize(
-    "name", ["attn_fixed", "attn_adapt_fullcache", "attn_adapt_trimcache", "attn_adapt_small"]
-)
+@pytest.mark.parametrize("name", reference_names("brainformer", "attn_*"))
 @pytest.mark.parametrize("trimmed", [True, False])
-def test_it_matches_the_original_forward_and_backward(shared, name, trimmed):
-    folder = shared / "fixtures/brainformer"
-    with np.load(folder / f"{name}.npz") as arrays:
-        reference = dict(arrays)
-    config = json.loads((folder / "config.json").read_text())[name]
+def test_it_matches_the_original_forward_and_backward(name, trimmed):
+    reference, config = read_arrays("brainformer", name), read_config("brainformer", name)
     adaptive = None
     if config["adapt"]:
         adaptive = AdaptiveSpan(config["heads"], config["span"], config["ramp"], loss_factor=2e-6)
@@ -151,9 +147,8 @@ def test_it_matches_the_original_forward_and_backward(shared, name, trimmed):
         assert_gradient_close(ours, theirs)
 
 
-def test_skewing_and_back_match_the_original(shared):
-    with np.load(shared / "fixtures/brainformer/skew.npz") as reference:
-        numbers = {name: array.astype("float32") for name, array in reference.items()}
+def test_skewing_and_back_match_the_original():
+    numbers = read_arrays("brainformer", "skew")
     np.testing.assert_array_equal(unskew(numbers["unskew_in"], 5), numbers["unskew_out"])
     np.testing.assert_array_equal(skew(numbers["skew_in"]), numbers["skew_out"])
 

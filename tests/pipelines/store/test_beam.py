@@ -12,6 +12,7 @@ from pipelines import prepare
 from pipelines.errors import InputError
 from pipelines.store import beam as beam_runner
 from pipelines.store import format
+from tests.optional import need_packages
 from tests.pipelines import fake_gcs
 from tests.pipelines.conftest import made_up_document
 
@@ -40,7 +41,7 @@ def test_without_apache_beam_the_command_that_installs_it_is_named(settings, tmp
 
 
 def test_text_is_prepared_as_the_local_runner_does(settings, corpus, tmp_path):
-    pytest.importorskip("apache_beam", reason="Apache Beam is not installed")
+    need_packages("apache_beam")
     arguments = [f"--dataset={corpus}", "--vocab_size=200", "--validation_fraction=0.1"]
     beam = ["--runner=beam", f"--beam_pipeline_options={HERE}"]
     assert run(*arguments, f"--output={tmp_path / 'local'}").returncode == 0
@@ -60,7 +61,7 @@ def test_text_is_prepared_as_the_local_runner_does(settings, corpus, tmp_path):
 def test_a_tfds_set_with_both_splits_is_prepared_as_the_local_runner_does(
     shared, tmp_path, options
 ):
-    pytest.importorskip("apache_beam", reason="Apache Beam is not installed")
+    need_packages("apache_beam")
     arguments = ["--dataset=c4/en", f"--data_dir={shared / 'data' / 'tfds'}"]
     arguments += ["--vocab_size=400", "--max_documents=300"]
     assert run(*arguments, f"--output={tmp_path / 'local'}").returncode == 0
@@ -70,9 +71,8 @@ def test_a_tfds_set_with_both_splits_is_prepared_as_the_local_runner_does(
     assert tree(tmp_path / "made") == tree(tmp_path / "local")
 
 
-@pytest.mark.skipif(not fake_gcs.has_openssl(), reason="openssl makes the server's certificate")
 def test_text_on_gs_becomes_a_store_on_gs(corpus, tmp_path):
-    pytest.importorskip("apache_beam", reason="Apache Beam is not installed")
+    need_packages("apache_beam")
     bucket = tmp_path / "buckets" / "text"
     bucket.mkdir(parents=True)
     (bucket / "made_up.jsonl").write_bytes(corpus.read_bytes())
@@ -104,7 +104,7 @@ if __name__ == "__main__":
 
 
 def test_a_run_that_was_killed_goes_on_with_the_slices_that_are_missing(store, tmp_path):
-    pytest.importorskip("apache_beam", reason="Apache Beam is not installed")
+    need_packages("apache_beam")
     for number in range(200):
         (tmp_path / f"{number:03d}.jsonl").write_text(
             "\n".join(json.dumps({"text": made_up_document(5 * number + k)}) for k in range(5))
@@ -135,13 +135,13 @@ def test_a_run_that_was_killed_goes_on_with_the_slices_that_are_missing(store, t
     ],
 )
 def test_options_that_beam_does_not_take_are_refused(options, message):
-    pytest.importorskip("apache_beam", reason="Apache Beam is not installed")
+    need_packages("apache_beam")
     with pytest.raises(InputError, match=f"--beam_pipeline_options={options} .*{message}"):
         beam_runner.options(options)
 
 
 def test_what_is_wrong_with_the_data_is_one_line_and_exit_code_2(corpus, tmp_path):
-    pytest.importorskip("apache_beam", reason="Apache Beam is not installed")
+    need_packages("apache_beam")
     path = tmp_path / "a.jsonl"
     path.write_bytes(corpus.read_bytes() + b'\n{"title": 1}\n')
     done = run(

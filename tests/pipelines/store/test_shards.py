@@ -84,7 +84,6 @@ print(sum(link.startswith(str(scratch)) for link in links), len(list(scratch.ite
 """
 
 
-@pytest.mark.skipif(not fake_gcs.has_openssl(), reason="openssl makes the server's certificate")
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are counted in /proc")
 def test_a_store_on_gs_is_read_a_group_at_a_time_and_checked(many, tmp_path):
     (tmp_path / "buckets" / "text").mkdir(parents=True)

@@ -17,7 +17,7 @@ from sparse_mixer_tf.cli import app
 from sparse_mixer_tf.cli.output_dir import check_output, unfinished
 from sparse_mixer_tf.experiments import log, results
 from sparse_mixer_tf.experiments.load import open_run
-from sparse_mixer_tf.serving import factory, model_with_rows_apart
+from sparse_mixer_tf.serving import model_with_rows_apart, serve
 from sparse_mixer_tf.serving.export_dir import CARD, FACTS, PRESET
 from sparse_mixer_tf.serving.metadata import model_facts, signature_facts
 from sparse_mixer_tf.serving.model_card import card, size_in_megabytes
@@ -64,7 +64,7 @@ def export(workdir: Path, folder: Path) -> list[Difference]:
 
     # What is served, and what people train on.
     model = model_with_rows_apart(task, step)
-    served = factory(task, model, workdir, FLAGS.top)
+    served = serve(task, model, workdir, FLAGS.top)
     served.save(folder)
     hub_model = save_preset(task, folder / PRESET)
 

@@ -21,7 +21,7 @@ import sparse_mixer_tf.cli.flags as package_flags  # noqa: F401, defines --workd
 from pipelines.store.lm_corpus import read_vocabulary
 from sparse_mixer_tf.cli import app
 from sparse_mixer_tf.experiments.load import open_run
-from sparse_mixer_tf.serving import factory, model_with_rows_apart
+from sparse_mixer_tf.serving import model_with_rows_apart, serve
 from sparse_mixer_tf.serving.export_dir import FACTS, Exported
 from sparse_mixer_tf.serving.metadata import model_facts
 from sparse_mixer_tf.serving.predictions import classify, continue_texts, fill, sampling
@@ -90,7 +90,7 @@ def _open() -> Callable:
             raise SettingsError(f"--workdir={workdir} is an export; give it as --export={workdir}")
         task, _, step = open_run(workdir)
         facts, vocabulary = model_facts(task, step), workdir / task.vocabulary_file
-        model = factory(task, model_with_rows_apart(task, step), workdir, FLAGS.top)
+        model = serve(task, model_with_rows_apart(task, step), workdir, FLAGS.top)
     if facts["task"] == "pretrain":
         if FLAGS.top > facts.get("top", FLAGS.top):
             raise SettingsError(

@@ -10,8 +10,8 @@ ROOT = Path(__file__).resolve().parents[1]
 def test_ctrl_c_is_one_line_and_no_stack_trace():
     program = (
         "import os, signal\n"
-        "from sparse_mixer_tf import command_line\n"
-        "command_line.run(lambda: os.kill(os.getpid(), signal.SIGINT))\n"
+        "from sparse_mixer_tf.cli import app\n"
+        "app.run(lambda: os.kill(os.getpid(), signal.SIGINT))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1

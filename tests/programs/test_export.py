@@ -120,7 +120,7 @@ def test_an_export_that_answers_otherwise_fails_and_leaves_the_earlier_one(progr
     # The program with one line changed: what is saved was not read from the run.
     code = (
         "import runpy, numpy as np\n"
-        "from sparse_mixer_tf.serving import packing\n"
+        "from sparse_mixer_tf.serving.ops import packing\n"
         "kept = packing.Packer.pack_masked\n"
         "def other(self, text):\n"
         "    rows = kept(self, text)\n"

@@ -18,7 +18,7 @@ from tests.programs.conftest import ROOT
 SCRIPT = """
 import inspect, json, os, shutil, signal, sys
 import numpy as np
-from sparse_mixer_tf.training import checkpoint, manifest
+from sparse_mixer_tf.training import checkpoint
 
 class Variable:
     shape = (3,)
@@ -33,7 +33,7 @@ def save(made, step):
     made.variables["model/weight"].assign(np.full(3, step, "float32"))
     made.save(step, {}, score=1.0 / step)
 
-sources = {inspect.getsourcefile(m) for m in (checkpoint, manifest, shutil)}
+sources = {inspect.getsourcefile(m) for m in (checkpoint, shutil)}
 top, left, found = sys.argv[1], 0, []
 while True:
     folder = os.path.join(top, str(left))

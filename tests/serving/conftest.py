@@ -93,6 +93,6 @@ def workdir(tmp_path) -> Callable:
 @pytest.fixture
 def served(workdir) -> Callable:
     """`task -> ServedModel`."""
-    from sparse_mixer_tf.serving import factory, model_with_rows_apart
+    from sparse_mixer_tf.serving import model_with_rows_apart, serve
 
-    return lambda task: factory(task, model_with_rows_apart(task, 1), workdir(task), 5)
+    return lambda task: serve(task, model_with_rows_apart(task, 1), workdir(task), 5)

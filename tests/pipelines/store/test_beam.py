@@ -93,9 +93,10 @@ def test_text_on_gs_becomes_a_store_on_gs(corpus, tmp_path):
 
 MANY_SLICES = """
 import sys
-from pipelines import prepare, slices
+from pipelines import prepare
 from pipelines.settings import DataSettings
-slices.SLICE_BYTES = 1
+from pipelines.sources import work_units
+work_units.SLICE_BYTES = 1
 settings = DataSettings(dataset=sys.argv[1], vocab_filepath=sys.argv[2], validation_fraction=0.3)
 if __name__ == "__main__":
     make = prepare.prepare_on_beam if sys.argv[3] == "beam" else prepare.prepare

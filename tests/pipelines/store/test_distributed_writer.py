@@ -175,12 +175,12 @@ def test_a_slice_whose_worker_dies_is_not_there(data, tmp_path, monkeypatch):
         yield from list(tokenise(*arguments))[:3]
         raise MemoryError
 
-    tokenise = distributed_writer.tokenising.tokenise
-    monkeypatch.setattr(distributed_writer.tokenising, "tokenise", dying)
+    tokenise = distributed_writer.tokenize.tokenise
+    monkeypatch.setattr(distributed_writer.tokenize, "tokenise", dying)
     with pytest.raises(MemoryError):
         work.write(items[0], None)
     assert not work.is_whole(items[0], None)
-    monkeypatch.setattr(distributed_writer.tokenising, "tokenise", tokenise)
+    monkeypatch.setattr(distributed_writer.tokenize, "tokenise", tokenise)
     for item in items:
         work.write(item, None)
     work.finish(source, items, prepare._description(data, source, identity))

@@ -68,7 +68,7 @@ def test_a_damaged_shard_of_many_is_refused_by_name_when_it_is_opened(many, dama
 READ = """
 import os, sys
 from pathlib import Path
-from pipelines import pretraining
+from pipelines.datasets import pretraining
 from pipelines.errors import InputError
 from pipelines.settings import DataSettings
 from pipelines.store.store import TokenStore

@@ -117,9 +117,9 @@ def test_what_a_killed_writer_leaves_is_no_store_and_goes_at_the_next_start(stor
 import os, signal, sys
 from pathlib import Path
 import numpy as np
-from pipelines import vocabulary
+from pipelines.tokenizers import sentencepiece_model
 from pipelines.store.writer import StoreWriter
-writer = StoreWriter(Path(sys.argv[1]), vocabulary.load(sys.argv[2]))
+writer = StoreWriter(Path(sys.argv[1]), sentencepiece_model.load(sys.argv[2]))
 with writer.slice(0) as shards:
     shards.add("train", np.arange(7), np.array([7]), np.array([7]))
     os.kill(os.getpid(), signal.SIGKILL)

@@ -5,7 +5,7 @@ import pytest
 from sentencepiece.sentencepiece_model_pb2 import ModelProto
 
 from pipelines.tokenizers.sentencepiece_model import Vocabulary
-from sparse_mixer_tf.serving import factory, model_with_rows_apart
+from sparse_mixer_tf.serving import model_with_rows_apart, serve
 from sparse_mixer_tf.serving.metadata import model_facts
 from sparse_mixer_tf.serving.parity.check import compare, difference, regret
 from sparse_mixer_tf.serving.parity.reference import make_probe, next_shares
@@ -34,7 +34,7 @@ def fillers(make_task, tmp_path_factory):
     task = make_task("pretrain", make_words(control_symbols=SPECIAL))
     (folder / "vocabulary").mkdir()
     (folder / task.vocabulary_file).write_bytes(task.vocabulary.model_bytes)
-    factory(task, model_with_rows_apart(task, 1), folder, 5).save(folder / "saved")
+    serve(task, model_with_rows_apart(task, 1), folder, 5).save(folder / "saved")
     texts, source = real_texts(task, SAMPLES, 12)
     assert source == "the samples of the run"
     return task, texts, folder / "saved"
@@ -70,7 +70,7 @@ def test_a_language_model_is_compared_by_what_it_writes_too(make_writer, tmp_pat
     task = make_writer(architecture="sg")
     (tmp_path / "vocabulary").mkdir()
     (tmp_path / task.vocabulary_file).write_bytes(task.vocabulary.model_bytes)
-    factory(task, model_with_rows_apart(task, 1), tmp_path, 5).save(tmp_path / "saved")
+    serve(task, model_with_rows_apart(task, 1), tmp_path, 5).save(tmp_path / "saved")
     texts, source = real_texts(task, [{"prompt": " ".join(TEXTS)}], 10)
     assert source == "the samples of the run" and len(set(texts)) == 10
     found = _compared(task, texts, tmp_path / "saved")

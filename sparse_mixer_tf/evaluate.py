@@ -37,10 +37,17 @@ flags.declare_key_flag("dataset")
 flags.declare_key_flag("data_dir")
 flags.declare_key_flag("eval_steps")
 FLAGS = flags.FLAGS
+# What may differ from the run's own data.
+DATA_FLAGS = (
+    "data_dir", "cache_dir", "text_field", "text_fields", "label_field", "label_type",
+    "drop_unlabelled", "max_bad_records", "eval_stride", "eval_context",
+)  # fmt: skip
+HAVE_EFFECT = (*DATA_FLAGS, "workdir", "benchmark", "dataset", "eval_steps")
 
 
 def main() -> int:
     package_flags.require("workdir")
+    package_flags.refuse_without_effect(HAVE_EFFECT, "evaluate")
     workdir = Path(FLAGS.workdir)
     if FLAGS.benchmark:
         benchmark_table.evaluate(workdir, FLAGS.benchmark, FLAGS.predictions)
@@ -48,13 +55,17 @@ def main() -> int:
     task, facts, step = open_run(workdir)
     if FLAGS.predictions and facts["training"]["task"] != "classify":
         raise SettingsError(f"--predictions: {workdir} is no run of --task=classify")
-    task.open_data(_data_settings(workdir, task.data_settings))
+    trained_on = task.data_settings
+    task.open_data(_data_settings(workdir, trained_on))
+    is_foreign = task.data_settings.dataset != trained_on.dataset
     if FLAGS.predictions:
         for path in write_predictions(task, Path(FLAGS.predictions)):
             print(path)
         return app.DONE
     results = []
     for splits in _splits():
+        # Data that the model was not trained on are scored whole unless a split is asked for.
+        splits = splits or (task.whole_splits if is_foreign else ())
         metrics, samples = score(task, FLAGS.eval_steps, splits)
         print("\n".join(task.sample_lines(samples)))
         name = ",".join(splits) or "validation"
@@ -83,15 +94,7 @@ def _data_settings(workdir: Path, trained_on: DataSettings) -> DataSettings:
 
     How a language model is scored may change as well.
     """
-    places = (
-        "data_dir",
-        "cache_dir",
-        "text_fields",
-        "label_field",
-        "eval_stride",
-        "eval_context",
-    )
-    given = {name: FLAGS[name].value for name in places if FLAGS[name].present}
+    given = {name: FLAGS[name].value for name in DATA_FLAGS if FLAGS[name].present}
     if FLAGS["dataset"].present:
         given |= {"dataset": FLAGS.dataset}
         if (workdir / VOCABULARY).exists():

@@ -35,10 +35,6 @@ def test_settings_go_to_json_and_back():
             lambda: ModelSettings(d_emb=256, embedding_projection=False),
             "--d_emb=256 beside --d_model=512 needs a projection; drop --embedding_projection",
         ),
-        (
-            lambda: TrainingSettings(train_steps=100, warmup_steps=200),
-            "--warmup_steps=200 is more than --train_steps=100; use 10",
-        ),
     ],
 )
 def test_an_error_names_flag_value_and_fix(make, message):

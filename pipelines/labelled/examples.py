@@ -38,6 +38,7 @@ class LabelledSource(Protocol):
         original_metrics: reported beside them.
         validation: the splits that are scored.
         test: the splits that have no labels.
+        whole: the splits that are scored where the model was trained on other data.
     """
 
     description: str
@@ -46,6 +47,7 @@ class LabelledSource(Protocol):
     original_metrics: tuple[str, ...]
     validation: tuple[str, ...]
     test: tuple[str, ...]
+    whole: tuple[str, ...]
 
     def read(self, split: str) -> Sequence[Example]:
         """The examples of a split in a fixed order.

@@ -55,7 +55,7 @@ class LabelledFiles:
     """
 
     original_metrics = ()
-    validation, test = ("validation",), ()
+    validation, test, whole = ("validation",), (), ("all",)
 
     def __init__(self, settings: DataSettings):
         """Read the file.

@@ -55,6 +55,7 @@ class GlueSource:
         self.missing = tuple(split for split in wanted if split not in self.sizes)
         self.validation = tuple(s for s in self.task.validation if s in self.sizes)
         self.test = tuple(s for s in self.task.test if s in self.sizes)
+        self.whole = self.validation
         sizes = ", ".join(f"{split} {size}" for split, size in self.sizes.items())
         self.description = f"{self._builder.info.full_name} ({sizes})"
 

@@ -14,7 +14,7 @@ class DocumentedLibrary:
 
     labels = ("keras", "numpy", "python", "stdlib", "tensorflow")
     metrics, original_metrics = ("accuracy", "macro_f1"), ()
-    validation, test = ("validation",), ()
+    validation, test, whole = ("validation",), (), ("validation",)
 
     def __init__(self, settings: DataSettings):
         """Reads the corpus.

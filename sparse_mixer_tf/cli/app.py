@@ -18,6 +18,7 @@ def _parse(argv: Sequence[str], names: str | None) -> list[str]:
     from sparse_mixer_tf.cli.flags import suggestion
 
     try:
+        argv = last_one_counts(flags.FLAGS.read_flags_from_files(argv, force_gnu=False))
         positional = flags.FLAGS(argv, known_only=False)
     except flags.UnrecognizedFlagError as error:
         _exit(f"--{error.flagname} is not a flag{suggestion(error.flagname)}")
@@ -32,6 +33,51 @@ def _parse(argv: Sequence[str], names: str | None) -> list[str]:
     if len(positional) > 1 and names is None:
         _exit(f"{positional[1]!r} is not a flag; flags are written --name=value")
     return positional
+
+
+# Two flags that set the same thing.
+RIVALS = {
+    "train_steps": "train_epochs",
+    "train_epochs": "train_steps",
+    "warmup_steps": "warmup_proportion",
+    "warmup_proportion": "warmup_steps",
+}
+
+
+def last_one_counts(argv: Sequence[str]) -> list[str]:
+    """Return the arguments without those that a later one replaces.
+
+    Of two flags that set the same thing, as `--train_steps` and `--train_epochs`, the last one
+    given counts. An empty value, as `--init_checkpoint=`, unsets a flag that may be unset.
+
+    Args:
+        argv: name of the program and its arguments; flagfiles are spelled out.
+    """
+    kept: list[list[str]] = []
+    for argument in argv[1:]:
+        is_value = kept and _wants_value(kept[-1]) and not argument.startswith("-")
+        kept[-1:] = [[*kept[-1], argument]] if is_value else [*kept[-1:], [argument]]
+    last = {_name_of(group): group for group in kept}
+    replaced = set()
+    for name, group in last.items():
+        rival = RIVALS.get(name)
+        if rival in last and kept.index(last[rival]) < kept.index(group):
+            replaced.add(rival)
+        may_be_unset = name in flags.FLAGS and flags.FLAGS[name].default is None
+        if may_be_unset and group == [f"--{name}="]:
+            replaced.add(name)
+    return [argv[0], *(a for g in kept if _name_of(g) not in replaced for a in g)]
+
+
+def _name_of(group: Sequence[str]) -> str:
+    return group[0].lstrip("-").partition("=")[0] if group[0].startswith("-") else ""
+
+
+def _wants_value(group: Sequence[str]) -> bool:
+    """Return whether `--name` stands without its value, which the next argument then is."""
+    name = _name_of(group)
+    is_open = len(group) == 1 and name in flags.FLAGS and "=" not in group[0]
+    return is_open and not flags.FLAGS[name].boolean
 
 
 def _exit(message: str) -> None:

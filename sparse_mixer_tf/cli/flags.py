@@ -2,6 +2,8 @@
 
 import dataclasses
 import difflib
+import sys
+from collections.abc import Collection
 from pathlib import Path
 
 from absl import flags
@@ -85,6 +87,25 @@ def require(*names: str) -> None:
             raise settings.SettingsError(f"--{name} is required: {FLAGS[name].help}")
 
 
+def refuse_without_effect(names: Collection[str], program: str) -> None:
+    """Refuse a flag of the trainer that is given to a program on which it has no effect.
+
+    Args:
+        names: the flags that have an effect.
+        program: named in the message.
+
+    Raises:
+        SettingsError: naming the flag.
+    """
+    for line in given():
+        name = line.lstrip("-").partition("=")[0]
+        name = name if name in FLAGS else name.removeprefix("no")
+        if name not in names:
+            raise settings.SettingsError(
+                f"--{name} has no effect on {program}, which takes it from the run; leave it out"
+            )
+
+
 def data_settings() -> DataSettings:
     """The data flags, with sequence length and vocabulary of the preset or the checkpoint."""
     start = _start()
@@ -108,7 +129,19 @@ def model_settings() -> settings.ModelSettings:
 
 
 def training_settings() -> settings.TrainingSettings:
-    return _section_from_flags(settings.TrainingSettings)
+    """Return the training flags; a warm-up longer than the training is shortened to a tenth."""
+    found = _section_from_flags(settings.TrainingSettings)
+    counts_steps = found.train_epochs is None and found.warmup_proportion is None
+    if counts_steps and found.warmup_steps > found.train_steps:
+        shorter = max(found.train_steps // 10, 1)
+        print(
+            f"note: --warmup_steps={found.warmup_steps} is more than --train_steps="
+            f"{found.train_steps}; {shorter} are used",
+            file=sys.stderr,
+        )
+        FLAGS.warmup_steps = shorter
+        found = dataclasses.replace(found, warmup_steps=shorter)
+    return found
 
 
 def run_settings() -> settings.RunSettings:

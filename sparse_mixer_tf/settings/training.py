@@ -61,15 +61,6 @@ class TrainingSettings(Checked):
     )
     seed: int = setting(0, "Decides initial weights, data order, masks and dropout.", least=0)
 
-    def __post_init__(self):
-        super().__post_init__()
-        steps_are_given = self.train_epochs is None and self.warmup_proportion is None
-        if steps_are_given and self.warmup_steps > self.train_steps:
-            raise SettingsError(
-                f"--warmup_steps={self.warmup_steps} is more than --train_steps="
-                f"{self.train_steps}; use {max(self.train_steps // 10, 1)}"
-            )
-
     def extends(self, earlier: "TrainingSettings") -> bool:
         """Whether training with these only goes on where training with `earlier` ends."""
         if (self.train_epochs is None) != (earlier.train_epochs is None):

@@ -78,6 +78,11 @@ class Task(abc.ABC):
         """
         return ()
 
+    @property
+    def whole_splits(self) -> tuple[str, ...]:
+        """The splits to score where the data are not those that the model was trained on."""
+        return ()
+
     @abc.abstractmethod
     def open_data(self, settings: DataSettings | None = None) -> None:
         """Reads or prepares the data, those of other settings if they are given.

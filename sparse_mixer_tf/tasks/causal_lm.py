@@ -230,6 +230,7 @@ class LanguageModel(Task):
         tokens = sums["tokens"]
         loss = float(tokens["loss"] / tokens["count"])
         metrics = {"loss": loss, "next_accuracy": float(tokens["correct"] / tokens["count"])}
+        metrics["symbols"] = int(tokens["count"])
         if self.data_settings.tokenizer in ("byte", "character"):
             metrics["bits_per_character"] = loss / math.log(2)
             metrics["ngram_bits_per_character"] = self._ngram_bits()

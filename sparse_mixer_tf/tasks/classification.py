@@ -142,6 +142,11 @@ class Classification(Task):
             self._held_out = self.data.validation(splits)
         return self._stream(num_batches, host_index, num_hosts)
 
+    @property
+    def whole_splits(self) -> tuple[str, ...]:
+        """The splits to score where the data are not those that the model was trained on."""
+        return self.data.source.whole
+
     def unlabelled_stream(self, split: str):
         """A split whose labels are secret or not looked at."""
         self._held_out = {split: self.data.split(split, labelled=False)}
@@ -184,8 +189,8 @@ class Classification(Task):
     def summary(self, sums: dict) -> dict:
         """See `Task`: losses, each metric by name, and `score`, the mean of the official ones.
 
-        Metrics are means over the splits that were seen; with several, those of each stand beside
-        them, as `matched_accuracy`.
+        Metrics are means over the splits that were seen, weighted by their examples; with several
+        splits, each has metrics of its own too, as `matched_accuracy`. `examples` counts them all.
 
         Raises:
             SettingsError: of no split a whole question was seen.
@@ -201,8 +206,9 @@ class Classification(Task):
                 f"with --eval_batch_size={self.settings.eval_batch_size}; raise either, or leave "
                 "--eval_steps out"
             )
+        counts = [len(said.labels) for said in self.predictions(sums).values() if len(said.labels)]
         named = {
-            name: float(np.mean([values[name] for values in by_split.values()]))
+            name: float(np.average([values[name] for values in by_split.values()], weights=counts))
             for name in (*source.metrics, *source.original_metrics)
         }
         if len(by_split) > 1:
@@ -216,6 +222,7 @@ class Classification(Task):
             "task_loss": task_loss,
             "score": score,
             "error": 1.0 - score,
+            "examples": sum(counts),
         }
         return metrics | named | self._confusion(sums) | routing_summary(sums)
 

@@ -196,6 +196,7 @@ class Pretraining(Task):
             "masked_lm_loss": loss,
             "masked_lm_accuracy": words["correct"] / words["count"],
             "baseline_accuracy": sums["baseline_correct"] / words["count"],
+            "masked_words": words["count"],
         }
         loss = loss + sums["auxiliary_loss"] / batches
         if "order" in sums:
@@ -204,6 +205,7 @@ class Pretraining(Task):
             metrics["order_accuracy"] = order["correct"] / order["count"]
             loss = loss + metrics["order_loss"]
         metrics = {"loss": float(loss)} | {name: float(v) for name, v in metrics.items()}
+        metrics["masked_words"] = int(metrics["masked_words"])
         return metrics | routing_summary(sums)
 
     def samples(self, sums: dict) -> list[dict]:

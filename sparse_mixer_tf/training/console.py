@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 
 SCORES = ("accuracy", "fraction", "score", "f1", "correlation", "match", "parity")
+# What a score is an average over.
+COUNTED = ("examples", "masked_words", "symbols")
 PER_TOKEN = ("bits_per_character", "perplexity")
 
 
@@ -46,6 +48,7 @@ def evaluation_line(step: int, metrics: dict) -> str:
     shown += [
         f"{_words(name)} {value:.3f}" for name, value in metrics.items() if name.endswith(PER_TOKEN)
     ]
+    shown += [f"of {metrics[name]:,} {_words(name)}" for name in COUNTED if name in metrics]
     return f"held out after step {step:,} · " + " · ".join(shown)
 
 

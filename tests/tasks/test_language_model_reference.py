@@ -13,6 +13,7 @@ from sparse_mixer_tf.training.eval_step import EvaluationStep, evaluation_sums
 from sparse_mixer_tf.training.optimizers import make_optimizer
 from sparse_mixer_tf.training.recurrent_state import carried_memory
 from sparse_mixer_tf.training.train_step import TrainStep
+from tests.long_cases import long_cases
 from tests.models.test_brainformer_reference import in_our_layout, load, their_name
 from tests.reference_files import reference_names
 
@@ -55,7 +56,7 @@ def batches(ids, block):
         }
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, *long_cases(True)])
 @pytest.mark.parametrize("name", reference_names("brainformer", "full_*"))
 def test_four_steps_and_a_full_evaluation_match(name, jit_compile):
     reference, config = load(name)

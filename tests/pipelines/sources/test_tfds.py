@@ -86,6 +86,7 @@ def test_an_unknown_name_and_a_data_set_without_text_are_refused(shared):
         TfdsText("glue/cola", folder)
 
 
+@pytest.mark.long("starts TensorFlow twice to read from a made-up object store")
 def test_a_data_set_on_gs_is_prepared_like_one_on_disk(shared, tmp_path):
     (tmp_path / "buckets").mkdir()
     (tmp_path / "buckets" / "text").symlink_to(shared / "data" / "tfds")

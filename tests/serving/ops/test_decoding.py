@@ -5,6 +5,7 @@ import tensorflow as tf
 from sparse_mixer_tf.serving import model_with_rows_apart
 from sparse_mixer_tf.serving.ops.decoding import CarriedReading
 from sparse_mixer_tf.serving.parity.reference import next_shares, pad
+from tests.long_cases import long_cases
 
 
 def _ids(size, *lengths):
@@ -25,7 +26,7 @@ def _reader(model):
     return read
 
 
-@pytest.mark.parametrize(("span", "shared"), [(5, True), (20, False), (300, True)])
+@pytest.mark.parametrize(("span", "shared"), [(5, True), *long_cases((20, False), (300, True))])
 def test_texts_of_different_lengths_are_read_as_each_alone(make_writer, span, shared):
     task = make_writer(attn_span=span, share_block_weights=shared)
     texts = _ids(task.vocabulary.size, 1, 2, 16, 17, 33, 290, 600)
@@ -60,6 +61,7 @@ def test_each_new_symbol_is_one_block_of_one_symbol(make_writer):
     assert sizes == [((1,), (1, 2, 20, 16))] * 7
 
 
+@pytest.mark.long("traces the reading of texts for two routers")
 def test_tokens_that_choose_are_never_refused_where_a_text_is_served(make_writer):
     task = make_writer(
         router="tokens_choose", gate="softmax", num_selected_experts=1, capacity_factor=0.25,

@@ -18,7 +18,12 @@ def long_cases(*cases) -> list:
 def quick_among(quick: Iterable, cases: Iterable) -> list:
     """Return all cases, those that are not in `quick` marked `long`."""
     quick, cases = set(quick), list(cases)
-    unknown = quick - set(cases)
+    unknown = quick - {case for case in cases if isinstance(case, str | int)}
     if unknown:
         raise ValueError(f"no such cases: {sorted(map(str, unknown))}")
-    return [case if case in quick else long_cases(case)[0] for case in cases]
+    # A case that is a set of parameters already keeps its own mark.
+    is_marked = [hasattr(case, "marks") for case in cases]
+    return [
+        case if marked or case in quick else long_cases(case)[0]
+        for case, marked in zip(cases, is_marked, strict=True)
+    ]

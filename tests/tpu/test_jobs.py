@@ -64,6 +64,7 @@ def test_a_script_has_no_fault_that_shellcheck_knows(script):
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.long("runs the scripts of a TPU job through interruption and preemption")
 @pytest.mark.parametrize("flagfile", ["one_host", "pod_slice"])
 def test_a_run_goes_on_after_interruption_and_preemption_and_is_fetched(tmp_path, flagfile):
     cloud = Cloud(tmp_path)

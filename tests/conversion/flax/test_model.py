@@ -14,6 +14,7 @@ from sparse_mixer_tf.models import (
 )
 from sparse_mixer_tf.settings import SettingsError
 from tests.conversion.flax_writer import parameters_of, write_checkpoint
+from tests.long_cases import quick_among
 from tests.models.flax_parameters import ROUTERS, inputs_of
 from tests.reference_files import read_arrays, read_config, reference_names
 
@@ -44,7 +45,7 @@ class Published:
         return flax_model.read(path, self.untold, self.mixing)
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", quick_among([WITH_EXPERTS, "classify_mnli"], RUNS))
 def test_the_preset_of_a_checkpoint_gives_the_published_outputs(tmp_path, write_preset, name):
     run = Published(name)
     with_experts = run.config["num_moe_layers"] > 0

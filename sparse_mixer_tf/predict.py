@@ -19,7 +19,10 @@ from tqdm import tqdm
 
 import sparse_mixer_tf.cli.flags as package_flags  # noqa: F401, defines --workdir and --seed
 from pipelines.store.lm_corpus import read_vocabulary
+from pipelines.tokenizers import sentencepiece_model
+from pipelines.tokenizers.sentencepiece_model import Vocabulary
 from sparse_mixer_tf.cli import app
+from sparse_mixer_tf.cli.text_input import texts_of
 from sparse_mixer_tf.experiments.load import open_run
 from sparse_mixer_tf.serving import model_with_rows_apart, serve
 from sparse_mixer_tf.serving.export_dir import FACTS, Exported
@@ -27,6 +30,7 @@ from sparse_mixer_tf.serving.metadata import model_facts
 from sparse_mixer_tf.serving.predictions import classify, continue_texts, fill, sampling
 from sparse_mixer_tf.settings import SettingsError
 from sparse_mixer_tf.tasks.generation import SAMPLERS
+from sparse_mixer_tf.tasks.mask_filling import MASK
 from sparse_mixer_tf.training.workdir import SETTINGS
 
 flags.DEFINE_string("export", None, "Folder of an export, instead of the --workdir of a run.")
@@ -36,7 +40,12 @@ flags.DEFINE_multi_string(
     "A text with [MASK]s, one to classify, segments apart by tabs, or one to continue; may be "
     "repeated.",
 )
-flags.DEFINE_string("input", None, "A file of texts, one a line; - reads standard input.")
+flags.DEFINE_string(
+    "input",
+    None,
+    "A file of texts, one a line, or a .csv, .tsv, .jsonl or .parquet file with the text fields "
+    "of the run; - reads lines of standard input.",
+)
 flags.DEFINE_enum("format", "table", ["table", "json"], "Lines to read, or one object a line.")
 flags.DEFINE_integer("top", 3, "Pieces shown for each mask, classes for each text.", lower_bound=1)
 flags.DEFINE_integer("length", 200, "Continuing: symbols to add.", lower_bound=1)
@@ -49,8 +58,6 @@ flags.declare_key_flag("workdir")
 flags.declare_key_flag("seed")
 FLAGS = flags.FLAGS
 BATCH = 32
-# A smaller file is read before a bar could be looked at.
-BAR_FROM_BYTES = 100_000
 
 
 def main() -> int:
@@ -58,10 +65,11 @@ def main() -> int:
         raise SettingsError("give either --workdir, of a run, or --export")
     if bool(FLAGS.text) == bool(FLAGS.input):
         raise SettingsError("give either --text or --input")
-    answer, lines = _open(), _lines()
+    answer, fields = _open()
+    lines = iter(FLAGS.text) if FLAGS.text else texts_of(FLAGS.input, fields)
     try:
         while texts := list(itertools.islice(lines, BATCH)):
-            said = answer(texts)
+            said = _answers(answer, texts)
             if FLAGS.format == "json":
                 found = [json.dumps(record, ensure_ascii=False) for record, _ in said]
             else:
@@ -75,8 +83,8 @@ def main() -> int:
     return app.DONE
 
 
-def _open() -> Callable:
-    """`texts -> (record, line) of each`, by the model of a run or of an export."""
+def _open() -> tuple[Callable, list[str]]:
+    """Return `texts -> (record, line) of each`, of a run or an export, and its text fields."""
     if FLAGS.export:
         if (Path(FLAGS.export) / SETTINGS).is_file():
             raise SettingsError(
@@ -91,39 +99,50 @@ def _open() -> Callable:
         task, _, step = open_run(workdir)
         facts, vocabulary = model_facts(task, step), workdir / task.vocabulary_file
         model = serve(task, model_with_rows_apart(task, step), workdir, FLAGS.top)
+    fields = list(facts["segments"].values())
     if facts["task"] == "pretrain":
         if FLAGS.top > facts.get("top", FLAGS.top):
             raise SettingsError(
                 f"--top={FLAGS.top}: the export names {facts['top']} words for each mask; ask for "
                 f"fewer, or export with --top={FLAGS.top}"
             )
-        return functools.partial(fill, model.answer, top=FLAGS.top)
-    if facts["task"] == "classify":
-        return functools.partial(classify, model.answer, segments=facts["segments"], top=FLAGS.top)
+        answer = functools.partial(fill, model.answer, top=FLAGS.top)
+    elif facts["task"] == "classify":
+        segments = facts["segments"]
+        answer = functools.partial(classify, model.answer, segments=segments, top=FLAGS.top)
+    if facts["task"] != "causal_lm":
+        words = sentencepiece_model.load(vocabulary)
+        return _noting_cuts(answer, words, facts["max_seq_length"]), fields
     # --seed is the flag of the trainer; here it makes the dice.
     names = ("sampler", "length", "temperature", "top_k", "top_p", "seed")
     how = sampling(*(FLAGS[name].value for name in names))
     words = read_vocabulary(vocabulary.read_bytes())
-    return functools.partial(continue_texts, model.answer, vocabulary=words, how=how)
+    answer = functools.partial(continue_texts, model.answer, vocabulary=words, how=how)
+    return answer, fields
 
 
-def _lines() -> Iterator[str]:
-    if FLAGS.text:
-        yield from FLAGS.text
-        return
-    try:
-        with open(0 if FLAGS.input == "-" else FLAGS.input, "rb") as source:
-            size = os.fstat(source.fileno()).st_size
-            shown = sys.stderr.isatty() and size >= BAR_FROM_BYTES
-            with tqdm(total=size, unit="B", unit_scale=True, disable=not shown) as bar:
-                for line in source:
-                    bar.update(len(line))
-                    if line.strip():
-                        yield line.decode("utf-8").rstrip("\r\n")
-    except OSError as error:
-        raise SettingsError(f"--input={FLAGS.input}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"--input={FLAGS.input} is not UTF-8 ({error.reason})") from None
+def _answers(answer: Callable, texts: list[str]) -> Iterator[tuple[dict, str]]:
+    """Yield the answer to each text; a blank line keeps its place without one."""
+    found = iter(answer([text for text in texts if text]))
+    for text in texts:
+        yield next(found) if text else ({"text": ""}, "")
+
+
+def _noting_cuts(answer: Callable, words: Vocabulary, length: int) -> Callable:
+    """Return the same answers, with a note at each text that is longer than the model reads."""
+
+    def noted(texts: list[str]) -> Iterator[tuple[dict, str]]:
+        for text, (record, line) in zip(texts, answer(texts), strict=True):
+            segments = text.split("\t")
+            parts = [part for segment in segments for part in segment.split(MASK)]
+            # [CLS], a [SEP] behind each segment, and the masks themselves.
+            count = 1 + len(parts) + sum(map(len, words.encode_batch(parts)))
+            if count > length:
+                record["tokens_not_read"] = count - length
+                line += f"\n    cut: the model reads {length} of {count} tokens"
+            yield record, line
+
+    return noted
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ def model_facts(task, step: int) -> dict:
         facts["labels"] = list(task.labels)
         facts["segments"] = segment_inputs(segment_names(data))
     else:
-        facts["segments"] = {"text": "text"}
+        facts["segments"] = {"text": data.text_field}
     if task.settings.task == "causal_lm":
         facts["tokenizer"] = data.tokenizer
     else:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from pipelines.errors import InputError
+from pipelines.tokenizers.sentencepiece_model import WORD_BEGINS, readable
 from sparse_mixer_tf.tasks.mask_filling import MASK, sample_lines
 
 Asked = Callable[..., dict]
@@ -46,13 +47,16 @@ def fill(ask: Asked, texts: Sequence[str], top: int) -> Answers:
     """The likeliest words for each mask of each text."""
     said = ask("serving_default", text=_encoded(texts))
     for row, text in enumerate(texts):
-        predictions = []
+        predictions, pieces = [], []
         for slot in said["is_mask"][row].nonzero()[0]:
             words = [word.decode() for word in said["words"][row, slot, :top]]
             shares = said["probabilities"][row, slot, :top]
-            best = [[word, round(float(p), 4)] for word, p in zip(words, shares, strict=True)]
+            pieces.append(words[0])
+            best = [
+                [readable(word), round(float(p), 4)] for word, p in zip(words, shares, strict=True)
+            ]
             predictions.append({"top": best})
-        record = {"text": text, "predictions": predictions}
+        record = {"text": text, "filled": _filled(text, pieces), "predictions": predictions}
         lines = sample_lines([record], masks=None)
         if missed := text.count(MASK) - len(predictions):
             record["masks_not_read"] = missed
@@ -63,6 +67,18 @@ def fill(ask: Asked, texts: Sequence[str], top: int) -> Answers:
         elif not predictions:
             lines.append(f"    no {MASK} to fill")
         yield record, "\n".join(lines)
+
+
+def _filled(text: str, pieces: Sequence[str]) -> str:
+    """Return the text with its first masks replaced; a piece inside a word joins what is before."""
+    before, *rest = text.split(MASK)
+    for piece, following in zip(pieces, rest, strict=False):
+        if piece.startswith(WORD_BEGINS):
+            before = f"{before.rstrip()} {piece[1:]}" if before.strip() else piece[1:]
+        else:
+            before = before.rstrip() + piece
+        before += following
+    return MASK.join([before, *rest[len(pieces) :]])
 
 
 def classify(ask: Asked, texts: Sequence[str], segments: dict[str, str], top: int) -> Answers:

@@ -4,11 +4,13 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.programs import warm_start
+from tests.programs.shortcuts import eagerly, without_pictures
 
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = (
@@ -25,6 +27,11 @@ WORDS = (
     "eats",
     "keeps",
 )
+# Everything that a report shows: a mixing matrix, experts, attention.
+PRETRAINED = (
+    "--architecture=lgs", "--train_steps=4", "--warmup_steps=1", "--eval_every=2",
+    "--checkpoint_every=3", "--inspect",
+)  # fmt: skip
 
 
 def write_text(path: Path, documents: int = 120, seed: int = 0) -> Path:
@@ -57,28 +64,42 @@ class Programs:
             "--vocab_size=120",
             "--max_seq_length=32",
             "--validation_fraction=0.2",
-            "--architecture=lgsf",
-            "--d_model=16",
-            "--d_ff=32",
+            "--architecture=lg",
+            "--d_model=8",
+            "--d_ff=16",
             "--num_heads=2",
             "--num_experts=4",
             "--train_batch_size=8",
             "--eval_batch_size=8",
-            "--eval_steps=2",
-            "--train_steps=60",
-            "--warmup_steps=6",
+            "--eval_steps=1",
+            "--train_steps=12",
+            "--warmup_steps=2",
             "--learning_rate=1e-2",
             "--max_gradient_norm=1",
-            "--eval_every=20",
-            "--checkpoint_every=7",
+            "--eval_every=4",
+            "--checkpoint_every=5",
             "--log_every=1",
             "--jit_compile=false",
             "--noinspect",
         ]
 
-    def start(self, module: str, *arguments: str, **environment: str) -> warm_start.Program:
-        """A program that is running; `environment` is added to that of the tests."""
-        return warm_start.Program(module, arguments, ROOT, self._environment() | environment)
+    def start(
+        self,
+        module: str,
+        *arguments: str,
+        eager: bool = False,
+        shortcuts: Sequence[Callable[[], None]] = (),
+        **environment: str,
+    ) -> warm_start.Program:
+        """A program that is running, its pictures dots.
+
+        Args:
+            eager: without tracing, for a few steps whose graph is not what is tested.
+            shortcuts: more functions that the new process calls first.
+            environment: added to that of the tests.
+        """
+        first = [without_pictures, *([eagerly] if eager else []), *shortcuts]
+        return warm_start.Program(module, arguments, ROOT, self._environment() | environment, first)
 
     def start_cold(self, module: str, *arguments: str) -> subprocess.Popen:
         """The same in a new process, as a user starts it, which imports its libraries first."""
@@ -91,17 +112,19 @@ class Programs:
             stderr=subprocess.STDOUT,
         )
 
-    def run(self, module: str, *arguments: str) -> tuple[int, str]:
-        """Exit code, and what it printed on both streams."""
-        program = self.start(module, *arguments)
+    def run(self, module: str, *arguments: str, **how) -> tuple[int, str]:
+        """Exit code, and what it printed on both streams; `how` as for `start`."""
+        program = self.start(module, *arguments, **how)
         output, _ = program.communicate()
         return program.returncode, output
 
+    def train(self, workdir: Path, *arguments: str, **how) -> tuple[int, str]:
+        """The same of the trainer, with the small model's flags."""
+        flags = [*self.small, f"--workdir={workdir}", *arguments]
+        return self.run("sparse_mixer_tf.train", *flags, **how)
+
     def _environment(self) -> dict[str, str]:
         return os.environ | {"PYTHONUNBUFFERED": "1", "HOME": str(self.folder)}
-
-    def train(self, workdir: Path, *arguments: str) -> tuple[int, str]:
-        return self.run("sparse_mixer_tf.train", *self.small, f"--workdir={workdir}", *arguments)
 
 
 @pytest.fixture(scope="session")
@@ -111,8 +134,8 @@ def programs(tmp_path_factory) -> Programs:
 
 @pytest.fixture(scope="session")
 def pretrained(programs) -> Path:
-    """A run of four steps of pre-training."""
+    """A run of four steps of pre-training and of a look at its weights, never traced."""
     workdir = programs.folder / "pretrained"
-    code, output = programs.train(workdir, "--train_steps=4", "--warmup_steps=1", "--eval_every=4")
+    code, output = programs.train(workdir, *PRETRAINED, eager=True)
     assert code == 0, output
     return workdir

@@ -1,3 +1,4 @@
+import functools
 import json
 import random
 import signal
@@ -6,13 +7,16 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
+from tests.programs.shortcuts import signalled
+
 
 @pytest.fixture(scope="module")
 def finished(programs) -> tuple[Path, str]:
-    """An undisturbed run of 60 steps, and what it printed."""
+    """An undisturbed run of twelve steps as a user starts it, and what it printed."""
     workdir = programs.folder / "undisturbed"
-    code, output = programs.train(workdir)
-    assert code == 0, output
+    cold = programs.start_cold("sparse_mixer_tf.train", *programs.small, f"--workdir={workdir}")
+    output, _ = cold.communicate()
+    assert cold.returncode == 0, output
     return workdir, output
 
 
@@ -35,7 +39,7 @@ def test_a_run_leaves_everything_in_its_workdir(finished):
     }  # fmt: skip
     assert (workdir / "report/index.html").stat().st_size > 10_000
     assert (workdir / "vocabulary/spm.model").exists()
-    for text in ("step 60/60", "tokens/s", "ETA", "masked-word accuracy", f"run: {workdir}"):
+    for text in ("step 12/12", "tokens/s", "ETA", "masked-word accuracy", f"run: {workdir}"):
         assert text in output
 
 
@@ -43,96 +47,104 @@ def test_the_last_step_and_the_best_are_kept(finished):
     workdir, _ = finished
     steps = {int(path.name) for path in (workdir / "checkpoints").glob("0*")}
     held_out = {r["step"]: r["loss"] for r in _metrics(workdir) if r["split"] == "validation"}
-    assert sorted(held_out) == [0, 20, 40, 60]
-    best = min((20, 40, 60), key=held_out.get)
-    assert {60, best} <= steps
+    assert sorted(held_out) == [0, 4, 8, 12]
+    best = min((4, 8, 12), key=held_out.get)
+    assert {12, best} <= steps
     manifest = json.loads((workdir / f"checkpoints/{best:08d}/manifest.json").read_text())
     assert manifest["score"] == held_out[best] < held_out[0]
 
 
 def test_metrics_have_one_line_a_step_with_the_losses_apart(finished):
     train = [record for record in _metrics(finished[0]) if record["split"] == "train"]
-    assert [record["step"] for record in train] == list(range(1, 61))
+    assert [record["step"] for record in train] == list(range(1, 13))
     last = train[-1]
     parts = last["masked_lm_loss"] + last["order_loss"]
     factors = 0.01 * last["balance_loss"] + 1e-4 * last["router_z_loss"]
     assert last["loss"] == pytest.approx(parts + factors, rel=1e-4)
-    assert train[0]["learning_rate"] == pytest.approx(1e-2 / 6)
-    assert 0 < last["learning_rate"] < 3e-4
+    assert train[0]["learning_rate"] == pytest.approx(1e-2 / 2)
+    assert 0 < last["learning_rate"] < 2e-3
 
 
 def test_the_same_command_again_says_complete(programs, finished):
     before = _bits(finished[0])
     code, output = programs.train(finished[0])
     assert code == 0
-    assert "is complete: 60 of 60 steps" in output
+    assert "is complete: 12 of 12 steps" in output
     assert _bits(finished[0]) == before
 
 
+def _validation(workdir: Path) -> list[dict]:
+    return [record for record in _metrics(workdir) if record["split"] == "validation"]
+
+
+def test_killed_in_a_step_it_ends_with_the_same_bits(programs, finished):
+    workdir = programs.folder / "killed"
+    at = functools.partial(signalled, 7, signal.SIGKILL)
+    code, _ = programs.train(workdir, shortcuts=[at])
+    assert code == -signal.SIGKILL
+    code, output = programs.train(workdir)
+    assert code == 0, output
+    assert f"continuing {workdir} at step 5" in output
+    assert _bits(workdir) == _bits(finished[0])
+    assert _validation(workdir) == _validation(finished[0])
+
+
+@pytest.mark.long("kills a whole run at five random steps, and traces it each time")
 def test_killed_at_random_moments_it_ends_with_the_same_bits(programs, finished):
-    workdir, chooser = programs.folder / "killed", random.Random(7)
+    workdir, chooser = programs.folder / "killed_often", random.Random(7)
     flags = [*programs.small, f"--workdir={workdir}"]
-    kills = 0
-    for last_step in (1, 9, 20, 33, 50):
-        process = programs.start("sparse_mixer_tf.train", *flags)
-        moment = last_step + chooser.randint(0, 8)
-        for line in process.stdout:
-            if line.startswith("step ") and int(line.split()[1].split("/")[0]) >= moment:
-                break
-        process.kill()
+    for last_step in (1, 3, 5, 7, 9):
+        at = functools.partial(signalled, last_step + chooser.randint(0, 1), signal.SIGKILL)
+        process = programs.start("sparse_mixer_tf.train", *flags, shortcuts=[at])
         process.communicate()
-        kills += process.returncode == -signal.SIGKILL
-    assert kills == 5
+        assert process.returncode == -signal.SIGKILL
     code, output = programs.train(workdir)
     assert code == 0, output
     assert "continuing" in output
     assert _bits(workdir) == _bits(finished[0])
-    held_out = [
-        [r for r in _metrics(run) if r["split"] == "validation"] for run in (workdir, finished[0])
-    ]
-    assert held_out[0] == held_out[1]
+    assert _validation(workdir) == _validation(finished[0])
 
 
-def test_a_signal_saves_and_asks_to_be_run_again(programs, finished):
+def test_a_signal_saves_and_the_flags_of_a_run_repeat_it(programs, pretrained):
     workdir = programs.folder / "interrupted"
-    process = programs.start_cold("sparse_mixer_tf.train", *programs.small, f"--workdir={workdir}")
-    for line in process.stdout:
-        if line.startswith("step 10/"):
-            process.send_signal(signal.SIGTERM)
-            break
-    output = process.stdout.read()
-    assert process.wait() == 75
-    assert "SIGTERM received" in output and "run the same command again" in output
-    code, output = programs.train(workdir)
+    command = [
+        "sparse_mixer_tf.train", f"--flagfile={pretrained / 'run.flags'}", "--noinspect",
+        f"--workdir={workdir}",
+    ]  # fmt: skip
+    at = functools.partial(signalled, 1, signal.SIGTERM)
+    code, output = programs.run(*command, eager=True, shortcuts=[at])
+    assert code == 75
+    assert "SIGTERM received at step 2" in output and "run the same command again" in output
+    code, output = programs.run(*command, eager=True)
     assert code == 0, output
-    assert _bits(workdir) == _bits(finished[0])
+    assert f"continuing {workdir} at step 2" in output
+    assert _bits(workdir) == _bits(pretrained)
 
 
-def test_run_flags_repeat_the_run(programs, finished):
-    workdir = programs.folder / "repeated"
-    code, output = programs.run(
-        "sparse_mixer_tf.train", f"--flagfile={finished[0] / 'run.flags'}", f"--workdir={workdir}"
-    )
+def test_a_run_keeps_precision_and_compilation_that_auto_chose(programs):
+    workdir = programs.folder / "auto"
+    flags = [
+        "--precision=auto", "--jit_compile=auto", "--train_steps=2", "--warmup_steps=1",
+        "--eval_every=2", "--checkpoint_every=1",
+    ]  # fmt: skip
+    code, output = programs.train(workdir, *flags, eager=True)
     assert code == 0, output
-    assert _bits(workdir) == _bits(finished[0])
-
-
-def test_a_run_keeps_the_precision_that_auto_chose(programs):
-    workdir = programs.folder / "auto_precision"
-    steps = ["--train_steps=6", "--warmup_steps=1", "--eval_every=3", "--checkpoint_every=3"]
-    flags = ["--precision=auto", *steps]
-    code, output = programs.train(workdir, *flags)
+    settings = json.loads((workdir / "settings.json").read_text())
+    precision, way = settings["training"]["precision"], settings["jit_compile"]
+    assert f"in bfloat16, so {precision}" in output and f"replica(s), {precision}" in output
+    assert f"a step, so {way}" in output
+    bits = _bits(workdir)
+    (workdir / "checkpoints/00000002/state.safetensors").write_bytes(b"damaged")
+    code, output = programs.train(workdir, *flags, eager=True)
     assert code == 0, output
-    chosen = json.loads((workdir / "settings.json").read_text())["training"]["precision"]
-    assert f"in bfloat16, so {chosen}" in output and f"replica(s), {chosen}" in output
-    (workdir / "checkpoints/00000006/state.safetensors").write_bytes(b"damaged")
-    code, output = programs.train(workdir, *flags)
-    assert code == 0, output
-    assert "continuing" in output and "in bfloat16, so" not in output
-    code, output = programs.run("sparse_mixer_tf.evaluate", f"--workdir={workdir}")
+    assert f"continuing {workdir} at step 1" in output
+    assert "in bfloat16, so" not in output and "a step, so" not in output
+    assert _bits(workdir) == bits
+    code, output = programs.run("sparse_mixer_tf.evaluate", f"--workdir={workdir}", eager=True)
     assert code == 0, output
 
 
+@pytest.mark.long("has XLA compile a step in every way to time it, minutes each")
 @pytest.mark.parametrize("asked", ["auto", "elementwise"])
 def test_a_run_keeps_what_xla_compiles_and_goes_on_to_the_same_bits(programs, asked):
     workdir = programs.folder / f"compiled_{asked}"
@@ -155,17 +167,19 @@ def test_a_run_keeps_what_xla_compiles_and_goes_on_to_the_same_bits(programs, as
     assert _bits(workdir) == bits
 
 
-def test_another_seed_gives_another_model(programs, finished):
+def test_another_seed_gives_another_model(programs, pretrained):
     workdir = programs.folder / "other_seed"
-    assert programs.train(workdir, "--seed=1")[0] == 0
-    assert _bits(workdir) != _bits(finished[0])
+    steps = ["--train_steps=1", "--warmup_steps=1", "--eval_every=1"]
+    code, output = programs.train(workdir, "--architecture=lgs", "--seed=1", *steps, eager=True)
+    assert code == 0, output
+    assert _validation(workdir)[0]["loss"] != _validation(pretrained)[0]["loss"]
 
 
 def test_a_workdir_of_another_run_is_refused_with_the_difference(programs, finished):
     before = _bits(finished[0])
     code, output = programs.train(finished[0], "--learning_rate=1e-3", "--d_ff=64")
     assert code == 2
-    assert "d_ff was 32, now 64; learning_rate was 0.01, now 0.001" in output
+    assert "d_ff was 16, now 64; learning_rate was 0.01, now 0.001" in output
     assert "Traceback" not in output
     assert _bits(finished[0]) == before
 
@@ -209,13 +223,11 @@ def test_a_folder_that_is_no_run_is_left_alone(programs, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_weights_of_another_run_start_a_new_one(programs, finished):
+def test_weights_of_another_run_start_a_new_one(programs, pretrained):
     workdir = programs.folder / "started_from"
-    code, output = programs.train(
-        workdir, f"--init_checkpoint={finished[0]}", "--train_steps=1", "--warmup_steps=1"
-    )
+    steps = ["--architecture=lgs", "--train_steps=1", "--warmup_steps=1"]
+    code, output = programs.train(workdir, f"--init_checkpoint={pretrained}", *steps, eager=True)
     assert code == 0, output
     first = _metrics(workdir)[0]
-    scores = {r["step"]: r["loss"] for r in _metrics(finished[0]) if r["split"] == "validation"}
-    assert first["step"] == 0
-    assert first["loss"] == min(scores[step] for step in (20, 40, 60))
+    scores = [record["loss"] for record in _validation(pretrained) if record["step"]]
+    assert first["step"] == 0 and first["loss"] == min(scores)

@@ -1,7 +1,7 @@
-"""Programs in processes that have their libraries already: importing takes longer than most tests.
+"""Programs in processes that have their modules already: importing takes longer than most tests.
 
-A server imports the libraries once and makes a copy of itself, with nothing of the project in it,
-for each program.
+A server imports libraries and the project once and makes a copy of itself for each program. It
+computes nothing, since threads of TensorFlow would not come along.
 """
 
 import atexit
@@ -11,29 +11,45 @@ import runpy
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-LIBRARIES = ["tensorflow", "keras", "keras_hub", "tensorflow_text", "tensorflow_datasets"]
+# The programs themselves are left out: two of them define a flag of the same name.
+MODULES = [
+    "tensorflow_text", "tensorflow_datasets", "pipelines.sources.python_docs", "pipelines.sources.enwik8",
+    "sparse_mixer_tf.experiments.benchmark_table", "sparse_mixer_tf.conversion.huggingface.model",
+    "sparse_mixer_tf.conversion.workdir_reader", "sparse_mixer_tf.cost_model",
+    "sparse_mixer_tf.reports.build", "sparse_mixer_tf.experiments.scoring", "sparse_mixer_tf.serving",
+    "sparse_mixer_tf.serving.preset", "sparse_mixer_tf.serving.parity.subprocess", "sparse_mixer_tf.experiments.sweep",
+    "sparse_mixer_tf.tpu.programs", "sparse_mixer_tf.training.loop", "tests.programs.shortcuts",
+]  # fmt: skip
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(LIBRARIES)
+_context.set_forkserver_preload(MODULES)
 
 
 class Program:
     """`python -m module arguments` that runs in a folder, used like a `subprocess.Popen`.
+
+    Args:
+        shortcuts: called in the new process before the module is run.
 
     Attributes:
         stdout: what it prints on both streams, as text; ends with the program.
     """
 
     def __init__(
-        self, module: str, arguments: Sequence[str], folder: Path, environment: dict[str, str]
+        self,
+        module: str,
+        arguments: Sequence[str],
+        folder: Path,
+        environment: dict[str, str],
+        shortcuts: Sequence[Callable[[], None]] = (),
     ):
         self.name = " ".join([module, *arguments])
         receiver, sender = _context.Pipe(duplex=False)
         self._process = _context.Process(
-            target=_become, args=(module, arguments, folder, environment, sender)
+            target=_become, args=(module, arguments, folder, environment, shortcuts, sender)
         )
         self._process.start()
         # Else there would be no end of what is printed.
@@ -75,7 +91,7 @@ class Program:
         return printed, None
 
 
-def _become(module, arguments, folder, environment, sender):
+def _become(module, arguments, folder, environment, shortcuts, sender):
     for stream in (1, 2):
         os.dup2(sender.fileno(), stream)
     sender.close()
@@ -86,6 +102,10 @@ def _become(module, arguments, folder, environment, sender):
     os.environ.update(environment)
     sys.argv = [module, *arguments]
     try:
+        for shortcut in shortcuts:
+            shortcut()
+        # Else runpy would warn of a module that is imported already.
+        sys.modules.pop(module, None)
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     finally:
         atexit._run_exitfuncs()

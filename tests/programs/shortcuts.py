@@ -1,0 +1,36 @@
+"""What a program of a test does otherwise than a user's, in its own process, before it begins."""
+
+import io
+import os
+import warnings
+
+import tensorflow as tf
+from PIL import Image
+
+from sparse_mixer_tf.reports import plots
+from sparse_mixer_tf.training.train_step import TrainStep
+
+
+def without_pictures() -> None:
+    """Draw dots in the place of pictures, whose rendering takes longer than a small training."""
+    dot = io.BytesIO()
+    Image.new("P", (1, 1)).save(dot, "png")
+    plots.png = lambda figure: dot.getvalue()
+
+
+def eagerly() -> None:
+    """Run functions without tracing them, which takes as long as some twenty steps."""
+    tf.config.run_functions_eagerly(True)
+    warnings.filterwarnings("ignore", message="Even though the `tf.config.experimental_run")
+
+
+def signalled(step: int, number: int) -> None:
+    """Send this process a signal just before a training step is computed."""
+    compute = TrainStep.__call__
+
+    def call(self, batch, now):
+        if now == step:
+            os.kill(os.getpid(), number)
+        return compute(self, batch, now)
+
+    TrainStep.__call__ = call

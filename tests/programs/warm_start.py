@@ -16,13 +16,24 @@ from pathlib import Path
 
 # The programs themselves are left out: two of them define a flag of the same name.
 MODULES = [
-    "tensorflow_text", "tensorflow_datasets", "pipelines.sources.python_docs", "pipelines.sources.enwik8",
-    "sparse_mixer_tf.experiments.benchmark_table", "sparse_mixer_tf.conversion.huggingface.model",
-    "sparse_mixer_tf.conversion.workdir_reader", "sparse_mixer_tf.cost_model",
-    "sparse_mixer_tf.reports.build", "sparse_mixer_tf.experiments.scoring", "sparse_mixer_tf.serving",
-    "sparse_mixer_tf.serving.preset", "sparse_mixer_tf.serving.parity.subprocess", "sparse_mixer_tf.experiments.sweep",
-    "sparse_mixer_tf.tpu.programs", "sparse_mixer_tf.training.loop", "tests.programs.shortcuts",
-]  # fmt: skip
+    "pipelines.sources.enwik8",
+    "pipelines.sources.python_docs",
+    "sparse_mixer_tf.conversion.huggingface.model",
+    "sparse_mixer_tf.conversion.workdir_reader",
+    "sparse_mixer_tf.cost_model",
+    "sparse_mixer_tf.experiments.benchmark_table",
+    "sparse_mixer_tf.experiments.scoring",
+    "sparse_mixer_tf.experiments.sweep",
+    "sparse_mixer_tf.reports.build",
+    "sparse_mixer_tf.serving",
+    "sparse_mixer_tf.serving.parity.subprocess",
+    "sparse_mixer_tf.serving.preset",
+    "sparse_mixer_tf.tpu.programs",
+    "sparse_mixer_tf.training.loop",
+    "tensorflow_datasets",
+    "tensorflow_text",
+    "tests.programs.shortcuts",
+]
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(MODULES)

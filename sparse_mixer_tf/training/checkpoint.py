@@ -104,7 +104,7 @@ class Checkpoints:
             save_file(arrays, folder / STATE)
         except SafetensorError as error:
             raise OSError(f"{folder / STATE}: {error}") from error
-        write(folder, {"step": step, "sha256": _sha256(folder / STATE)} | facts)
+        write_manifest(folder, {"step": step, "sha256": _sha256(folder / STATE)} | facts)
         for path in (folder / STATE, folder / MANIFEST, folder):
             _flush(path)
         _verify_equal(load_file(folder / STATE), arrays)
@@ -164,7 +164,7 @@ class Checkpoints:
     def _manifests(self, steps: Iterable[int]) -> Iterator[dict]:
         for step in steps:
             try:
-                yield read(self.folder / f"{step:08d}")
+                yield read_manifest(self.folder / f"{step:08d}")
             except (OSError, ValueError):
                 continue  # A damaged one is named when it is restored.
 
@@ -201,7 +201,7 @@ class Checkpoints:
         folder = self.folder / f"{step:08d}"
 
         def read():
-            manifest = read(folder)
+            manifest = read_manifest(folder)
             if _sha256(folder / STATE) != manifest["sha256"]:
                 raise ValueError("its checksum is wrong")
             return manifest, load_file(folder / STATE)
@@ -262,7 +262,7 @@ MANIFEST = "manifest.json"
 _SEAL = "seal"
 
 
-def write(folder: Path, facts: dict) -> None:
+def write_manifest(folder: Path, facts: dict) -> None:
     """Writes the manifest of a checkpoint.
 
     Args:
@@ -272,7 +272,7 @@ def write(folder: Path, facts: dict) -> None:
     (folder / MANIFEST).write_text(json.dumps(facts | {_SEAL: _seal(facts)}, indent=1), "utf-8")
 
 
-def read(folder: Path) -> dict:
+def read_manifest(folder: Path) -> dict:
     """The facts of a checkpoint, whose folder is named after its step.
 
     Raises:

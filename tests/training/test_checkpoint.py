@@ -187,14 +187,14 @@ def folder(tmp_path):
 
 
 def test_facts_come_back_as_they_were(folder):
-    checkpoint.write(folder, FACTS | {"score": float("nan"), "named": (1, 2)})
-    read = checkpoint.read(folder)
+    checkpoint.write_manifest(folder, FACTS | {"score": float("nan"), "named": (1, 2)})
+    read = checkpoint.read_manifest(folder)
     assert read.pop("score") != 0 and read.pop("named") == [1, 2]
     assert read == {k: v for k, v in FACTS.items() if k != "score"}
 
 
 def test_no_byte_of_a_fact_can_change_unnoticed(folder):
-    checkpoint.write(folder, FACTS)
+    checkpoint.write_manifest(folder, FACTS)
     written = (folder / "manifest.json").read_bytes()
     refused = 0
     for place in range(len(written)):
@@ -202,7 +202,7 @@ def test_no_byte_of_a_fact_can_change_unnoticed(folder):
         changed[place] ^= 1 << place % 8
         (folder / "manifest.json").write_bytes(changed)
         try:
-            read = checkpoint.read(folder)
+            read = checkpoint.read_manifest(folder)
         except ValueError:
             refused += 1
         else:
@@ -215,9 +215,9 @@ def test_no_byte_of_a_fact_can_change_unnoticed(folder):
 def test_what_is_no_manifest_of_this_step_is_refused(folder, content):
     (folder / "manifest.json").write_text(content)
     with pytest.raises(ValueError, match=r"manifest|Expecting"):
-        checkpoint.read(folder)
+        checkpoint.read_manifest(folder)
 
 
 def test_one_without_a_seal_is_of_an_earlier_version(folder):
     (folder / "manifest.json").write_text(json.dumps(FACTS))
-    assert checkpoint.read(folder) == FACTS
+    assert checkpoint.read_manifest(folder) == FACTS

@@ -28,6 +28,11 @@ _MISTAKES = 10
 class Classification(Task):
     """See `tasks.task.Task`. `error`, which decides what is best, is 1 - `score`.
 
+    The loss is a mean over examples, plus the losses of routers. The published code divides the
+    mean of a classification, not of a regression, by the examples of a device once more. With
+    `balance_loss_factor` and `router_z_loss_factor` multiplied by that number, this loss is the
+    published one multiplied by it.
+
     A held-out pass adds every example's outputs into one table, so that a score is of the whole
     split, whatever the batches and replicas it was computed in.
     """

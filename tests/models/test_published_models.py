@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from sparse_mixer_tf.layers import observe_routing
 from sparse_mixer_tf.models import PretrainingModel, SparseMixerTextClassifier
-from sparse_mixer_tf.training.losses import cross_entropy_sums
+from sparse_mixer_tf.training.losses import cross_entropy_sums, squared_error_sums
 from sparse_mixer_tf.training.optimizers import adamw
 from tests.long_cases import long_cases, quick_among
 from tests.models.flax_parameters import build_backbone, inputs_of, to_ours
@@ -178,9 +178,22 @@ def test_classification_logits_and_gradients_equal_the_published_ones(name):
             sums = cross_entropy_sums(logits, labels, np.ones(len(labels)))
             batch_loss = sums.loss / sums.count
             assert float(sums.correct) == run.arrays["m/correct_predictions"]
-        # The published trainer divides once more; ours does not, its parity is in the gradients.
+        # The published trainer divides once more; the next test shows it.
         loss = batch_loss / count
     np.testing.assert_allclose(logits, run.arrays["out/logits"], rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(loss, run.arrays["m/loss"], rtol=1e-5)
     gradients = dense_gradients(tape, loss, variables.values())
     assert_gradients_equal(dict(zip(variables, gradients, strict=True)), run.reference("g"), 5e-5)
+
+
+@pytest.mark.parametrize(("name", "factor"), [("classify_mnli", 4), ("classify_stsb", 1)])
+def test_a_mean_over_examples_is_the_published_loss_times_the_batch(name, factor):
+    run = Run(name)
+    labels = run.arrays["in/labels"]
+    assert len(labels) == 4
+    logits = run.model(run.inputs, training=False)
+    if run.config["n_classes"] == 1:
+        sums = squared_error_sums(logits[:, 0], labels, np.ones(4))
+    else:
+        sums = cross_entropy_sums(logits, labels, np.ones(4))
+    np.testing.assert_allclose(sums.loss / sums.count, factor * run.arrays["m/loss"], rtol=1e-5)

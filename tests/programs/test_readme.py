@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.conversion import hugging_face
 from tests.models.small_vocabulary import train_vocabulary
 from tests.programs.conftest import ROOT, write_text
+from tests.tfds_folders import c4_records, write_prepared
 
 README = (ROOT / "README.md").read_text()
 COMMANDS = [line.strip() for line in README.splitlines() if line.startswith("    python -m ")]
@@ -52,11 +53,27 @@ def test_make_quickstart_is_the_command_that_the_readme_shows():
     assert recipe.replace("$(BIN)/", "") in COMMANDS
 
 
-def test_the_commands_work_in_their_order(programs, tmp_path, shared):
+def _prepare_data(folder: Path, documents: list[str]) -> None:
+    """Small data sets under the names that the README's commands read from TFDS."""
+    write_prepared(
+        folder,
+        "c4/en",
+        {"train": c4_records(documents), "validation": c4_records(documents[:20])},
+    )
+    pairs = [
+        {"sentence1": document, "sentence2": document[:30], "label": number % 2, "idx": number}
+        for number, document in enumerate(documents)
+    ]
+    test = [pair | {"label": -1} for pair in pairs]
+    write_prepared(folder, "glue/rte", {"train": pairs, "validation": pairs[:20], "test": test})
+
+
+def test_the_commands_work_in_their_order(programs, tmp_path):
     (tmp_path / "texts").mkdir()
     documents = write_text(tmp_path / "a.txt", 80).read_text().split("\n\n")
     lines = [json.dumps({"text": document}) for document in documents]
     (tmp_path / "texts/a.jsonl").write_text("\n".join(lines))
+    _prepare_data(tmp_path / "tfds", documents)
     hugging_face.save(tmp_path / "theirs/fnet", "FNetForPreTraining")
     special = ["[CLS]", "[SEP]", "[MASK]"]
     (tmp_path / "theirs/spiece.model").write_bytes(train_vocabulary(user_defined_symbols=special))
@@ -66,7 +83,7 @@ def test_the_commands_work_in_their_order(programs, tmp_path, shared):
         "theirs/": f"{tmp_path}/theirs/",
         "texts/": f"{tmp_path}/texts/",
         "--output=tokens": f"--output={tmp_path}/tokens",
-        "$TFDS_DATA_DIR": str(shared / "data/tfds"),
+        "$TFDS_DATA_DIR": str(tmp_path / "tfds"),
     }
     assert len(COMMANDS) >= 7
     for command in COMMANDS:

@@ -12,6 +12,7 @@ from sparse_mixer_tf.settings import ModelSettings, SettingsError, TrainingSetti
 from sparse_mixer_tf.tasks import Classification, Pretraining
 from sparse_mixer_tf.training.distributed.strategy import mirrored
 from sparse_mixer_tf.training.eval_step import EvaluationStep, evaluation_sums
+from tests.tfds_folders import write_prepared
 
 NOUNS = ("river", "stone", "window", "garden", "letter", "paper", "engine", "bridge")
 
@@ -153,10 +154,36 @@ def test_the_contributions_of_parts_add_up_to_the_whole(tmp_path, words):
     assert sum(float(loss) for loss, _ in found) == pytest.approx(nats, rel=1e-5)
 
 
-def test_a_regression_has_one_output_and_squared_errors(shared, words):
-    settings = DataSettings(
-        dataset="glue/stsb", data_dir=str(shared / "data/tfds"), max_seq_length=12
-    )
+def test_factors_times_the_batch_give_the_published_loss_times_the_batch(tmp_path, words):
+    data, key = _dataset(tmp_path, ("no", "yes")), tf.constant([0, 0], tf.uint32)
+    batch_size, factors = 8, {"balance_loss_factor": 0.01, "router_z_loss_factor": 1e-4}
+    found = []
+    for scale in (1, batch_size):
+        scaled = {name: scale * factor for name, factor in factors.items()}
+        task = _task(data, words, "sg", router="tokens_choose", dropout_rate=0, **scaled)
+        batch = next(iter(task.train_stream(0)))
+        loss, metrics = task.contributions(batch, task.normalizers(batch), 1.0, key)
+        found.append((float(loss), float(metrics["task_loss"])))
+    (loss, task_loss), (scaled_loss, same_task_loss) = found
+    assert task_loss == pytest.approx(same_task_loss) and loss > task_loss + 0.01
+    # The published loss: the mean, divided by the batch once more, and the losses of the routers.
+    published = task_loss / batch_size + (loss - task_loss)
+    assert scaled_loss == pytest.approx(batch_size * published, rel=1e-5)
+
+
+def test_a_regression_has_one_output_and_squared_errors(tmp_path, words):
+    draw = np.random.default_rng(0)
+    records = [
+        {
+            "sentence1": " ".join(draw.choice(NOUNS, 3)),
+            "sentence2": " ".join(draw.choice(NOUNS, 3)),
+            "label": draw.uniform(0, 5),
+            "idx": number,
+        }
+        for number in range(150)
+    ]
+    write_prepared(tmp_path, "glue/stsb", {"train": records[:50], "validation": records[50:]})
+    settings = DataSettings(dataset="glue/stsb", data_dir=str(tmp_path), max_seq_length=12)
     task = _task(settings, words, batch=64, labels=())
     assert task.model.output_shape == (None, 1)
     sums = _evaluate(task)

@@ -23,10 +23,10 @@ class SelfAttention(keras.layers.Layer):
     Args:
         num_heads: number of heads; divides the width of the input.
         dropout_rate: dropout on the attention probabilities.
-        mask_padded_queries: a query that is padding attends to all keys evenly, padding included,
-            as the published code has it, instead of to the real keys. It changes no real token
-            here, but mixing sublayers above read the rows of padding too, so models trained with
-            it need it.
+        mask_padded_queries: let a query that is padding attend to all keys evenly, padding
+            included, as in the published code. Otherwise it attends to the real keys. The outputs
+            of real tokens are the same, but mixing sublayers that follow read the rows of padding
+            too, so a model that was trained with it needs it.
     """
 
     def __init__(

@@ -27,7 +27,8 @@ class RoutingSettings:
         min_expert_capacity: no expert has a lower capacity.
         batch_prioritized_routing: `tokens_choose` serves the most confident tokens first.
         jitter_noise: router inputs are multiplied by U(1 - jitter, 1 + jitter) in training.
-        max_group_size: most tokens that are routed together.
+        max_group_size: most tokens that are routed together; `token_groups.group_shape` says where
+            the published groups are larger.
         dispatch: `gather`: by index; `einsum`: by products with one-hot masks.
         balance_loss_factor: weight of the balance loss.
         router_z_loss_factor: weight of the router z-loss.

@@ -268,6 +268,12 @@ def _limit(real, capacities):
 def group_shape(num_tokens, max_group_size: int):
     """The fewest equal groups that hold all tokens with none above `max_group_size`.
 
+    The published code rounds `num_tokens / max_group_size` down, to 1 at least, and takes the next
+    number of groups that divides the tokens, whose groups may exceed `max_group_size`: 12 tokens
+    with groups of 8 at most are 2 groups of 6 here, 1 group of 12 there. Both agree where
+    `max_group_size` divides the tokens; so the published group size as `max_group_size` gives the
+    published groups.
+
     Args:
         num_tokens: int, or a scalar tensor.
         max_group_size: int.

@@ -226,6 +226,28 @@ def test_groups_hold_all_tokens_and_none_exceeds_the_largest_size(tokens, larges
     assert tokens <= groups * size < tokens + groups
 
 
+def published_group_shape(tokens: int, largest: int) -> tuple[int, int]:
+    """The rule of the published code."""
+    groups = max(1, tokens // largest)
+    while tokens % groups:
+        groups += 1
+    return groups, tokens // groups
+
+
+def test_published_groups_may_exceed_the_largest_size():
+    assert group_shape(12, 8) == (2, 6)
+    assert published_group_shape(12, 8) == (1, 12)
+    assert group_shape(12, 12) == (1, 12)
+
+
+@given(st.integers(1, 5000), st.integers(1, 600))
+def test_the_published_group_size_gives_the_published_groups(tokens, largest):
+    groups, size = published_group_shape(tokens, largest)
+    assert group_shape(tokens, size) == (groups, size)
+    if tokens % largest == 0:
+        assert group_shape(tokens, largest) == (groups, size)
+
+
 def test_an_uneven_number_of_tokens_is_padded_and_comes_back():
     x = tokens_of(5, 7, 0)
     tokens, real = group_tokens(x, None, 12)

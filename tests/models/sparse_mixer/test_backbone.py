@@ -56,6 +56,19 @@ def test_the_config_round_trips_through_json_and_every_argument_is_an_attribute(
         assert (value.to_dict() if isinstance(value, RoutingSettings) else value) == config[name]
 
 
+@pytest.mark.parametrize("letters, same", [("sfs", True), ("sr", False)])
+def test_masking_padded_queries_changes_real_tokens_where_mixing_follows(
+    make_backbone, batch, letters, same
+):
+    keras.utils.set_random_seed(0)
+    masked, plain = (make_backbone(letters, mask_padded_queries=one) for one in (True, False))
+    plain.set_weights(masked.get_weights())
+    real = batch["padding_mask"]
+    first, second = (np.asarray(model(batch)["sequence_output"]) for model in (masked, plain))
+    assert np.abs(first - second)[~real].max() > 1e-4
+    assert (np.abs(first - second)[real].max() < 1e-5) == same
+
+
 def test_a_saved_backbone_gives_the_same_outputs(make_backbone, batch, tmp_path):
     backbone = make_backbone(ALL_LETTERS)
     backbone.save(tmp_path / "backbone.keras")

@@ -9,6 +9,7 @@ from pipelines.errors import InputError
 from pipelines.labelled import dataset
 from pipelines.labelled.examples import Example
 from pipelines.settings import DataSettings
+from tests.tfds_folders import write_prepared
 
 
 @pytest.fixture(scope="module")
@@ -140,12 +141,25 @@ def test_the_first_examples_can_be_had_alone(tmp_path, words):
     assert part.fingerprint([part.train]) != whole.fingerprint([whole.train])
 
 
-def test_a_split_without_labels_is_refused_before_training(shared, words):
-    settings = DataSettings(dataset="super_glue/copa", data_dir=str(shared / "data/tfds"))
+def test_a_split_without_labels_is_refused_before_training(tmp_path, words):
+    record = {"premise": "It rained.", "question": "effect", "choice1": "a", "choice2": "b"}
+    splits = {"train": 8, "validation": 8, "test": 5}
+    write_prepared(
+        tmp_path,
+        "super_glue/copa",
+        {
+            split: [
+                record | {"label": -1 if split == "test" else n % 2, "idx": n} for n in range(c)
+            ]
+            for split, c in splits.items()
+        },
+    )
+    settings = DataSettings(dataset="super_glue/copa", data_dir=str(tmp_path))
     data = classification.open_data(settings, words)
     with pytest.raises(InputError, match="the test split has no labels; score validation"):
         data.validation(["test"])
-    assert len(data.split("test", labelled=False)) == 1000
+    # Two choices a question.
+    assert len(data.split("test", labelled=False)) == 10
 
 
 def test_other_data_cannot_be_classified():

@@ -14,14 +14,29 @@ from pipelines.sources.records import BadRecords
 from pipelines.sources.source import Source
 from pipelines.sources.tfds import TfdsText
 from tests.pipelines import fake_gcs
+from tests.pipelines.conftest import made_up_document
+from tests.tfds_folders import c4_records, write_prepared
 
 
-def test_the_c4_excerpt_is_read_with_its_own_splits(shared):
-    settings = DataSettings(dataset="c4/en", data_dir=str(shared / "data/tfds"))
-    counts = {"train": 0, "validation": 0}
-    for split, _ in Source(settings).documents():
-        counts[split] += 1
-    assert counts == {"train": 1400, "validation": 110}
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A folder with a small `c4/en`, 40 and 20 documents in four files each, and `glue/cola`."""
+    folder = tmp_path_factory.mktemp("tfds")
+    splits = {"train": range(40), "validation": range(40, 60)}
+    records = {split: c4_records(map(made_up_document, ids)) for split, ids in splits.items()}
+    write_prepared(folder, "c4/en", records, num_shards=4)
+    sentence = {"sentence": "The river sings.", "label": 1, "idx": 0}
+    write_prepared(folder, "glue/cola", {"train": [sentence]})
+    return folder
+
+
+def test_c4_is_read_with_its_own_splits(prepared):
+    settings = DataSettings(dataset="c4/en", data_dir=str(prepared))
+    found = {"train": [], "validation": []}
+    for split, document in Source(settings).documents():
+        found[split].append(document.text)
+    documents = [made_up_document(number) for number in range(60)]
+    assert found == {"train": documents[:40], "validation": documents[40:]}
 
 
 def test_an_unregistered_data_set_is_read_in_file_order_each_time(shared):
@@ -33,7 +48,7 @@ def test_an_unregistered_data_set_is_read_in_file_order_each_time(shared):
     assert len(passes[0]) == 1000
 
 
-def test_what_is_not_prepared_is_refused_with_the_command_that_prepares_it(shared, tmp_path):
+def test_what_is_not_prepared_is_refused_with_the_command_that_prepares_it(tmp_path):
     with pytest.raises(InputError, match=f"tfds build wiki40b/en --data_dir={tmp_path}"):
         TfdsText("wiki40b/en", str(tmp_path))
 
@@ -69,8 +84,8 @@ def test_the_command_names_the_folder_that_tfds_looks_in_and_beam_only_where_it_
     assert command_of(error) == ["tfds", "build", "imdb_reviews", f"--data_dir={tmp_path}"]
 
 
-def test_slices_of_several_files_are_the_documents_of_the_split(shared):
-    data = TfdsText("local_web_text", str(shared / "data/tfds"), slice_bytes=2**20)
+def test_slices_of_several_files_are_the_documents_of_the_split(prepared):
+    data = TfdsText("c4/en", str(prepared), slice_bytes=2**10)
     bad = BadRecords(0)
     whole = [document.text for document in data.documents("validation", bad)]
     number = data.num_slices("validation")
@@ -78,8 +93,8 @@ def test_slices_of_several_files_are_the_documents_of_the_split(shared):
     assert number > 1 and all(parts) and sum(parts, []) == whole
 
 
-def test_an_unknown_name_and_a_data_set_without_text_are_refused(shared):
-    folder = str(shared / "data/tfds")
+def test_an_unknown_name_and_a_data_set_without_text_are_refused(prepared):
+    folder = str(prepared)
     with pytest.raises(InputError, match="--dataset=no_such_data is neither"):
         TfdsText("no_such_data", folder)
     with pytest.raises(InputError, match="--dataset=glue/cola has no feature `text`"):
@@ -87,12 +102,12 @@ def test_an_unknown_name_and_a_data_set_without_text_are_refused(shared):
 
 
 @pytest.mark.long("starts TensorFlow twice to read from a made-up object store")
-def test_a_data_set_on_gs_is_prepared_like_one_on_disk(shared, tmp_path):
+def test_a_data_set_on_gs_is_prepared_like_one_on_disk(prepared, tmp_path):
     (tmp_path / "buckets").mkdir()
-    (tmp_path / "buckets" / "text").symlink_to(shared / "data" / "tfds")
+    (tmp_path / "buckets" / "text").symlink_to(prepared)
     command = [sys.executable, "-m", "pipelines.prepare", "--dataset=c4/en", "--max_documents=40"]
-    command += ["--vocab_size=400"]
-    places = {"there": "gs://text", "here": str(shared / "data" / "tfds")}
+    command += ["--vocab_size=200"]
+    places = {"there": "gs://text", "here": str(prepared)}
     with fake_gcs.serve(tmp_path / "buckets", tmp_path) as environment:
         for name, place in places.items():
             done = subprocess.run(

@@ -10,6 +10,7 @@ from pipelines.store.lm_corpus import read_vocabulary
 from pipelines.tokenizers import sentencepiece_model, sentencepiece_training
 from pipelines.tokenizers.sentencepiece_model import Pieces
 from pipelines.tokenizers.symbols import Symbols
+from tests.models.small_vocabulary import train_vocabulary
 from tests.pipelines.conftest import made_up_document
 
 
@@ -45,9 +46,10 @@ def test_a_missing_file_and_a_file_of_something_else_are_refused(tmp_path):
         sentencepiece_model.load(tmp_path / "text.model")
 
 
-def test_a_model_without_the_special_pieces_is_refused_by_their_names(shared):
+def test_a_model_without_the_special_pieces_is_refused_by_their_names(tmp_path):
+    (tmp_path / "plain.model").write_bytes(train_vocabulary(pad_id=-1, unk_id=0))
     with pytest.raises(InputError, match=r"lacks <pad>.*\[CLS\].*\[SEP\].*\[MASK\].*prepare"):
-        sentencepiece_model.load(shared / "data/vocab/maxtext_unigram_32768.model")
+        sentencepiece_model.load(tmp_path / "plain.model")
 
 
 @pytest.mark.parametrize("name", ["local_bpe_32000", "albert_unigram_30000"])

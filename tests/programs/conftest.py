@@ -33,6 +33,15 @@ PRETRAINED = (
     "--checkpoint_every=3", "--inspect",
 )  # fmt: skip
 
+# A language model of the text, in bytes, for `writer`.
+WRITER = (
+    "--flagfile=configs/brainformer_quickstart.flags", "--architecture=sf", "--d_model=16",
+    "--d_ff=24", "--num_heads=2", "--num_experts=4", "--attn_span=64",
+    "--block_size=16", "--train_batch_size=4", "--train_steps=12", "--warmup_steps=1",
+    "--eval_every=6", "--eval_steps=2", "--checkpoint_every=5", "--log_every=1",
+    "--jit_compile=false", "--parts_at_once=1", "--noinspect", "--learning_rate=1e-2",
+)  # fmt: skip
+
 
 def write_text(path: Path, documents: int = 120, seed: int = 0) -> Path:
     """Documents of a few made-up sentences, separated by blank lines."""
@@ -52,19 +61,20 @@ class Programs:
     """Runs `python -m …` from the project's root with a cache of its own.
 
     Attributes:
+        data: flags of the text.
         small: flags of a model that trains a step in milliseconds.
     """
 
     def __init__(self, folder: Path):
         self.folder = folder
         self.text = write_text(folder / "text.txt")
+        self.data = [f"--dataset={self.text}", f"--cache_dir={folder / 'cache'}"]
         self.small = [
-            f"--dataset={self.text}",
-            f"--cache_dir={folder / 'cache'}",
+            *self.data,
             "--vocab_size=120",
             "--max_seq_length=32",
             "--validation_fraction=0.2",
-            "--architecture=lg",
+            "--architecture=lf",
             "--d_model=8",
             "--d_ff=16",
             "--num_heads=2",
@@ -139,3 +149,13 @@ def pretrained(programs) -> Path:
     code, output = programs.train(workdir, *PRETRAINED, eager=True)
     assert code == 0, output
     return workdir
+
+
+@pytest.fixture(scope="session")
+def writer(programs) -> tuple[Path, str]:
+    """A language model's run, and what it printed."""
+    workdir = programs.folder / "writer"
+    command = ["sparse_mixer_tf.train", *WRITER, *programs.data, f"--workdir={workdir}"]
+    code, output = programs.run(*command)
+    assert code == 0, output
+    return workdir, output

@@ -3,9 +3,23 @@ import re
 
 import pytest
 
+from pipelines.settings import DataSettings
+from sparse_mixer_tf.settings import ModelSettings, TrainingSettings
+from sparse_mixer_tf.tasks import TASKS
+
+DESCRIBE = "sparse_mixer_tf.describe"
+# What this file says of a model holds for this one.
+LGSF = ("--architecture=lgsf", "--d_model=16", "--d_ff=32")
+SIZES = {"d_model": 16, "d_ff": 32, "num_heads": 2, "num_experts": 4}
+CAUSAL = {
+    "architecture": "sgfgf.sf", "share_block_weights": True, "router": "dropless", "attn_span": 16,
+    "initializer": "torch",
+}  # fmt: skip
+GATED = {"norm": "pre", "activation": "gated_gelu", "adapt_span": True}
+
 
 def test_describe_shows_settings_table_capacity_and_a_batch(programs):
-    code, output = programs.run("sparse_mixer_tf.describe", *programs.small)
+    code, output = programs.run(DESCRIBE, *programs.small, *LGSF)
     assert code == 0, output
     assert "--d_model=16" in output and "--seed=0" in output
     for name in ("embedding", "sublayer_00_l", "sublayer_01_g", "sublayer_02_s", "pooler", "heads"):
@@ -17,19 +31,28 @@ def test_describe_shows_settings_table_capacity_and_a_batch(programs):
     assert "[CLS]" in output and "[MASK]" in output and "order label:" in output
 
 
-def test_the_parameters_that_describe_counts_are_those_of_the_model(programs):
-    _, described = programs.run("sparse_mixer_tf.describe", *programs.small)
-    workdir = programs.folder / "counted"
-    code, trained = programs.train(workdir, "--train_steps=1", "--warmup_steps=1")
-    assert code == 0, trained
-    counted = re.search(r"Parameters +([\d,]+),", described)[1]
-    assert f"lgsf: {counted} parameters" in trained
+@pytest.mark.parametrize(
+    ("task", "model"),
+    [
+        ("pretrain", {"architecture": "lgsf"}),
+        ("classify", {"architecture": "gs"}),
+        ("causal_lm", CAUSAL),
+        ("causal_lm", CAUSAL | GATED),
+    ],
+)
+def test_the_parameters_that_describe_counts_are_those_of_the_model(task, model):
+    training = TrainingSettings(task=task, train_batch_size=4, eval_batch_size=4)
+    tokenizer = "byte" if task == "causal_lm" else "sentencepiece"
+    data = DataSettings(max_seq_length=32, vocab_size=64, block_size=16, tokenizer=tokenizer)
+    made = TASKS[task](ModelSettings(**SIZES | model), training, data)
+    made.suppose_data()
+    made.build()
+    counted = sum(row.parameters for row in made.cost_table(128))
+    assert counted == made.model.count_params()
 
 
 def test_describe_needs_no_data_when_no_batch_is_shown(programs):
-    code, output = programs.run(
-        "sparse_mixer_tf.describe", "--preset=bert_base", "--noshow_batch", "--dataset=c4/en"
-    )
+    code, output = programs.run(DESCRIBE, "--preset=bert_base", "--noshow_batch", "--dataset=c4/en")
     assert code == 0, output
     assert "111,835,138" in output and "--architecture=12*(sf)" in output
 
@@ -41,8 +64,8 @@ def test_describe_knows_classifiers(programs):
         + "".join(f"The cat sees {n} dogs.\tyes\nA tree of {n}.\tno\n" for n in range(30))
     )
     code, output = programs.run(
-        "sparse_mixer_tf.describe", *programs.small, "--task=classify", f"--dataset={rows}",
-        "--text_fields=text",
+        DESCRIBE, *programs.small, "--task=classify", f"--dataset={rows}",
+        "--text_fields=text", *LGSF,
     )  # fmt: skip
     assert code == 0, output
     assert re.search(r"^  head +classes +\[16, 2\] +34 ", output, re.M)
@@ -50,29 +73,28 @@ def test_describe_knows_classifiers(programs):
     assert re.search(r"\[CLS\] .*\[SEP\]\n  label: (yes|no)", output)
 
 
-@pytest.mark.parametrize("options", [(), ("--norm=pre", "--activation=gated_gelu", "--adapt_span")])
-def test_describe_knows_language_models(programs, options):
-    flags = [
-        f"--dataset={programs.text}", f"--cache_dir={programs.folder / 'cache'}",
-        "--task=causal_lm", "--tokenizer=byte", "--architecture=sgfgf.sf", "--share_block_weights",
-        "--d_model=16", "--d_ff=32", "--num_heads=2", "--num_experts=4", "--router=dropless",
-        "--attn_span=16", "--block_size=16", "--train_batch_size=2", "--eval_batch_size=2",
-        "--initializer=torch", "--train_steps=1", "--warmup_steps=1", "--eval_steps=1",
-        "--jit_compile=false", *options,
-    ]  # fmt: skip
-    code, output = programs.run("sparse_mixer_tf.describe", *flags)
+def test_describe_knows_language_models(programs):
+    code, output = programs.run(
+        DESCRIBE, *programs.data, "--task=causal_lm", "--tokenizer=byte",
+        "--architecture=sgfgf.sf", "--share_block_weights", "--d_model=16", "--d_ff=32",
+        "--num_heads=2", "--num_experts=4", "--router=dropless", "--attn_span=16",
+        "--block_size=16", "--train_batch_size=2", "--eval_batch_size=2", "--norm=pre",
+        "--activation=gated_gelu", "--adapt_span",
+    )  # fmt: skip
     assert code == 0, output
     assert "sublayer_03_g" in output and "(weights reused)" in output
     assert re.search(r"token_ids +int32 \[2, 16\]", output)
-    counted = re.search(r"Parameters +([\d,]+),", output)[1]
-    workdir = programs.folder / f"counted_lm_{len(options)}"
-    code, trained = programs.run("sparse_mixer_tf.train", *flags, f"--workdir={workdir}")
-    assert code == 0, trained
-    assert f": {counted} parameters" in trained
+
+
+def test_a_run_has_as_many_parameters_as_its_flagfile_is_described_with(programs, writer):
+    workdir, trained = writer
+    code, output = programs.run(DESCRIBE, f"--flagfile={workdir / 'run.flags'}")
+    assert code == 0, output
+    assert f": {re.search(r'Parameters +([0-9,]+),', output)[1]} parameters" in trained
 
 
 def test_a_run_is_described_by_its_flagfile_and_never_by_the_defaults(programs, tmp_path):
-    code, output = programs.run("sparse_mixer_tf.describe", f"--workdir={tmp_path}")
+    code, output = programs.run(DESCRIBE, f"--workdir={tmp_path}")
     assert code == 2 and f"--flagfile={tmp_path}/run.flags" in output, output
 
 
@@ -86,8 +108,8 @@ def test_describe_asks_the_tpu_compiler(programs):
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed: pip install -r requirements-tpu-compile.txt")
     code, output = programs.run(
-        "sparse_mixer_tf.describe", *programs.small, "--noshow_batch", "--tpu_topology=v5e:2x2",
-        "--architecture=g", "--optimizer=sgd",
+        DESCRIBE, *programs.small, "--noshow_batch", "--tpu_topology=v5e:2x2",
+        "--architecture=f", "--optimizer=sgd",
     )  # fmt: skip
     assert code == 0, output
     for name, rows in {"train step": 2, "evaluation step": 2, "serving": 2}.items():
@@ -102,9 +124,7 @@ def test_describe_refuses_a_tpu_that_is_none_before_anything_else(programs):
         "v4:2x2": "use one such as v5e:2x2",
         "v5e:4x4": "--train_batch_size=8 is not divisible by 16",
     }.items():
-        code, output = programs.run(
-            "sparse_mixer_tf.describe", *programs.small, f"--tpu_topology={topology}"
-        )
+        code, output = programs.run(DESCRIBE, *programs.small, f"--tpu_topology={topology}")
         assert code == 2 and words in output and "Settings" not in output, output
 
 

@@ -56,17 +56,14 @@ class Dropout(keras.layers.Layer):
         return {**super().get_config(), "rate": self.rate, "noise_shape": self.noise_shape}
 
 
-def drop(
-    x, rate: float, key, noise_shape: tuple[int | None, ...] | None = None, first_row: int = 0
-):
-    """Drops elements of `x`; two decisions are cut from each random word, 16 bits a decision.
+def drop(x, rate: float, key, noise_shape: tuple[int | None, ...] | None = None):
+    """Drop elements of `x`; two decisions are cut from each random word, 16 bits a decision.
 
     Args:
         x: float [..., columns].
         rate: share of elements set to zero, in (0, 1).
         key: uint32 [2].
         noise_shape: shape of the mask, `None` where it follows `x`.
-        first_row: where x is a piece of something larger, how many rows of that come before it.
 
     Returns:
         `x` with about `rate` of its elements zero and the others scaled to keep the expectation.
@@ -79,7 +76,7 @@ def drop(
     dropped = min(max(round(rate * 2**16), 1), 2**16 - 1)
     threshold = np.uint32(dropped << 16)
     columns = shape[-1]
-    words = random_bits(key, (*shape[:-1], -(-columns // 2)), first_row)
+    words = random_bits(key, (*shape[:-1], -(-columns // 2)))
     low_half = ops.bitwise_left_shift(words, np.uint32(16)) >= threshold
     keep = ops.concatenate([words >= threshold, low_half], axis=-1)[..., :columns]
     scaled = x * ops.cast(2**16 / (2**16 - dropped), x.dtype)

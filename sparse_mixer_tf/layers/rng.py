@@ -46,8 +46,8 @@ def next_key(seed_generator: keras.random.SeedGenerator):
     return source.next()
 
 
-def random_bits(key, shape, first_row: int = 0):
-    """Independent, uniformly distributed 32-bit words.
+def random_bits(key, shape):
+    """Return independent, uniformly distributed 32-bit words.
 
     Rows and columns are hashed apart, then mixed, which leaves five passes over the whole array
     where a hash of every element's index would take twice as many.
@@ -55,15 +55,13 @@ def random_bits(key, shape, first_row: int = 0):
     Args:
         key: uint32 [2].
         shape: sizes, the last of them an int; others may be scalar tensors.
-        first_row: where this is a piece of something larger, how many rows of that come before it.
 
     Returns:
         uint32 of `shape`.
     """
     *leading, columns = shape
     rows = math.prod(leading)
-    row = _count(rows) + np.uint32(first_row)
-    row_hash = _mix(ops.bitwise_xor(_mix(row + _mix(key[0])), key[1]))
+    row_hash = _mix(ops.bitwise_xor(_mix(_count(rows) + _mix(key[0])), key[1]))
     # The constant tells columns from rows, else two keys swapped would give the transpose.
     column = _count(columns) + _mix(key[1] + np.uint32(0x9E3779B9))
     column_hash = _mix(ops.bitwise_xor(_mix(column), key[0]))

@@ -7,7 +7,6 @@ import keras
 from keras import ops
 
 from sparse_mixer_tf.layers.attention.adaptive_span import AdaptiveSpan, renormalized
-from sparse_mixer_tf.layers.attention.heads_in_turn import heads_in_turn
 from sparse_mixer_tf.layers.attention.relative_shift import (
     attended_rows,
     chunk_size,
@@ -16,7 +15,7 @@ from sparse_mixer_tf.layers.attention.relative_shift import (
     skew,
     unskew,
 )
-from sparse_mixer_tf.layers.dropout import Dropout, drop
+from sparse_mixer_tf.layers.dropout import Dropout
 from sparse_mixer_tf.layers.initializers import KERNEL_STDDEV, check_style, dense
 from sparse_mixer_tf.layers.intermediates import observed, report
 
@@ -108,21 +107,13 @@ class RelativeSelfAttention(keras.layers.Layer):
         if chunk is not None:
             query = in_chunks(query, chunk)
             key, value = (overlapping_windows(y, chunk, span) for y in (key, value))
-        of_heads = () if self.adaptive_span is None else (self._span_mask(query, span),)
-        dropout_key = self.dropout.next_key() if training else None
-
-        def attend(first_row, query, key, value, span_mask=None):
-            probabilities = _probabilities(query, key, position_table[-span:], span_mask)
-            if observed("attention"):
-                shape = (-1, self.num_heads, x.shape[1], span)
-                report("attention", self.path, ops.reshape(unskew(probabilities, span), shape))
-            probabilities = ops.cast(probabilities, value.dtype)
-            if dropout_key is not None:
-                rate = self.dropout_rate
-                probabilities = drop(probabilities, rate, dropout_key, first_row=first_row)
-            return ops.matmul(probabilities, value)
-
-        mixed = heads_in_turn(attend, query, key, value, of_heads)
+        span_mask = None if self.adaptive_span is None else self._span_mask(query, span)
+        probabilities = _probabilities(query, key, position_table[-span:], span_mask)
+        if observed("attention"):
+            shape = (-1, self.num_heads, x.shape[1], span)
+            report("attention", self.path, ops.reshape(unskew(probabilities, span), shape))
+        probabilities = self.dropout(ops.cast(probabilities, value.dtype), training=training)
+        mixed = ops.matmul(probabilities, value)
         return self.out(merge_heads(mixed, ops.shape(x)))
 
     def _span_mask(self, query, span: int):

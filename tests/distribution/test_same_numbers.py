@@ -11,9 +11,9 @@ import pytest
 
 from tests.reliability.conftest import Run, metrics
 
-pytestmark = pytest.mark.long("trains the same run on every kind of cluster")
-
+LONG = pytest.mark.long("trains the same run on every kind of cluster, each traced anew")
 FLAGS = (
+    "--architecture=lg",
     "--train_steps=10",
     "--eval_every=5",
     "--checkpoint_every=4",
@@ -55,6 +55,21 @@ def _assert_same(run: Run, whole: Run) -> None:
                     )  # fmt: skip
 
 
+def test_two_replicas_have_the_numbers_of_one(programs):
+    steps = ("--train_steps=2", "--warmup_steps=1", "--eval_every=2", "--checkpoint_every=2")
+    cuts = {"one": (), "two": ("--virtual_devices=2",)}
+    runs = [
+        Run(programs, f"{name}_eager", *FLAGS, *steps, *cut, eager=True)
+        for name, cut in cuts.items()
+    ]
+    for run in runs:
+        code, output = run.finish()
+        assert code == 0, output
+    assert "2 replica(s)" in output
+    _assert_same(*runs[::-1])
+
+
+@LONG
 @pytest.mark.parametrize("cut", CUTS)
 def test_cutting_the_batch_changes_no_number(programs, whole, cut):
     flags, workers = CUTS[cut]
@@ -65,6 +80,7 @@ def test_cutting_the_batch_changes_no_number(programs, whole, cut):
     _assert_same(run, whole)
 
 
+@LONG
 def test_a_run_that_maintenance_ended_goes_on_with_another_number_of_replicas(
     programs, whole, metadata
 ):
@@ -80,6 +96,7 @@ def test_a_run_that_maintenance_ended_goes_on_with_another_number_of_replicas(
     _assert_same(run, whole)
 
 
+@LONG
 def test_a_signal_to_the_launcher_saves_and_asks_to_be_run_again(programs, whole):
     run = Run(programs, "interrupted_workers", *FLAGS, workers=2)
     process = run.start()
@@ -96,6 +113,7 @@ def test_a_signal_to_the_launcher_saves_and_asks_to_be_run_again(programs, whole
     _assert_same(run, whole)
 
 
+@LONG
 def test_a_run_whose_experts_are_apart_goes_on_with_another_number_and_is_used_on_one_device(
     programs, whole, metadata
 ):

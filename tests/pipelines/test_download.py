@@ -2,8 +2,6 @@ import dataclasses
 import hashlib
 import http.server
 import os
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import pytest
 from pipelines.download import download
 from pipelines.errors import InputError
 from pipelines.sources import enwik8
+from tests.programs.warm_start import Program
 
 ARCHIVE = bytes(range(256)) * 3000
 ROOT = Path(__file__).resolve().parents[2]
@@ -127,12 +126,7 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
     ],
 )
 def test_bad_flags_are_one_line_and_exit_code_2(arguments):
-    done = subprocess.run(
-        [sys.executable, "-m", "pipelines.download", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env=os.environ,
-    )
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    program = Program("pipelines.download", arguments, ROOT, dict(os.environ))
+    said, _ = program.communicate()
+    assert program.returncode == 2
+    assert said.startswith("error: ") and said.count("\n") == 1

@@ -2,8 +2,8 @@ import dataclasses
 import gzip
 import itertools
 import json
-import subprocess
-import sys
+import os
+from pathlib import Path
 
 import pytest
 
@@ -12,11 +12,14 @@ from pipelines.errors import InputError
 from pipelines.prepare import open_or_prepare
 from pipelines.store.store import TokenStore
 from pipelines.tokenizers import sentence_splitter
+from tests.programs.warm_start import Program
 
 
-def run(*arguments):
-    command = [sys.executable, "-m", "pipelines.prepare", *arguments]
-    return subprocess.run(command, capture_output=True, text=True)
+def run(*arguments) -> tuple[int, str]:
+    """Exit code of the program, and what it said."""
+    program = Program("pipelines.prepare", arguments, Path.cwd(), dict(os.environ))
+    said, _ = program.communicate()
+    return program.returncode, said
 
 
 def test_the_store_holds_the_text_it_was_made_from(store, corpus):
@@ -87,14 +90,14 @@ def test_the_command_writes_a_store_and_says_so_when_run_again(corpus, tmp_path)
         f"--output={tmp_path / 's'}",
         "--validation_fraction=0.1",
     )
-    first = run(*arguments)
-    assert first.returncode == 0, first.stderr
-    assert "tokenising" in first.stderr and "is written" in first.stderr
+    code, said = run(*arguments)
+    assert code == 0, said
+    assert "tokenising" in said and "is written" in said
     manifest = (tmp_path / "s/manifest.json").read_bytes()
-    again = run(*arguments)
-    assert again.returncode == 0 and "is ready" in again.stderr
-    other = run(*arguments, "--vocab_size=150")
-    assert other.returncode == 2 and "choose another folder" in other.stderr
+    code, said = run(*arguments)
+    assert code == 0 and "is ready" in said
+    code, said = run(*arguments, "--vocab_size=150")
+    assert code == 2 and "choose another folder" in said
     assert (tmp_path / "s/manifest.json").read_bytes() == manifest
 
 
@@ -115,10 +118,10 @@ def test_the_command_writes_a_store_and_says_so_when_run_again(corpus, tmp_path)
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path, arguments, message):
-    done = run(f"--output={tmp_path / 's'}", *arguments)
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert len(done.stderr.strip().split("\n")) == 1
+    code, said = run(f"--output={tmp_path / 's'}", *arguments)
+    assert code == 2
+    assert message in said
+    assert len(said.strip().split("\n")) == 1
     assert not list(tmp_path.iterdir())
 
 

@@ -2,21 +2,14 @@
 
 import json
 import re
-import subprocess
-import sys
 
 import pytest
 
 from sparse_mixer_tf.experiments.load import open_run
 from sparse_mixer_tf.settings import SettingsError
+from tests.programs.shortcuts import packing_otherwise, serving_fails
 
 EXPORT, PREDICT = "sparse_mixer_tf.export", "sparse_mixer_tf.predict"
-WRITER = [
-    "--flagfile=configs/brainformer_quickstart.flags", "--architecture=sf", "--d_model=16",
-    "--d_ff=24", "--num_heads=2", "--num_experts=4", "--attn_span=64", "--block_size=16",
-    "--train_batch_size=4", "--train_steps=4", "--warmup_steps=1", "--eval_every=4",
-    "--eval_steps=1", "--jit_compile=false",
-]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -28,27 +21,15 @@ def exported(programs, pretrained):
     return workdir, output, said
 
 
-@pytest.fixture(scope="module")
-def writer(programs):
-    """A language model's run, and its export."""
-    workdir, output = programs.folder / "writer_to_export", programs.folder / "exports/writer"
-    data = [f"--dataset={programs.text}", f"--cache_dir={programs.folder / 'cache'}"]
-    code, said = programs.run("sparse_mixer_tf.train", *WRITER, *data, f"--workdir={workdir}")
-    assert code == 0, said
-    code, said = programs.run(EXPORT, f"--workdir={workdir}", f"--output={output}")
-    assert code == 0, said
-    return workdir, output, said
-
-
-def _snippet(output):
-    """Runs the lines of the card where it lies."""
+def _snippet(output, monkeypatch, capsys) -> str:
+    """Runs the lines of the card where it lies; what they print."""
     code = re.search(r"```python\n(.*?)```", (output / "README.md").read_text(), re.S)[1]
-    return subprocess.run(
-        [sys.executable, "-c", code], cwd=output, capture_output=True, text=True, check=True
-    ).stdout
+    monkeypatch.chdir(output)
+    exec(code, {})
+    return capsys.readouterr().out
 
 
-def test_an_export_is_compared_and_described(exported):
+def test_an_export_is_compared_and_described(exported, monkeypatch, capsys):
     workdir, output, said = exported
     assert "held-out text of" in said and said.count("  ok\n") == 6 and "MISMATCH" not in said
     assert {path.name for path in output.iterdir()} >= {
@@ -64,13 +45,13 @@ def test_an_export_is_compared_and_described(exported):
     assert f"| loss | {record['loss']:.4g} |" in card
     for words in ("latency, batch of 1,", "latency, batch of 32,", "### `encode`", "routed"):
         assert words in card
-    assert "probabilities" in _snippet(output)
+    assert "probabilities" in _snippet(output, monkeypatch, capsys)
 
 
 def test_a_run_and_its_export_fill_masks_alike(programs, exported, tmp_path):
     workdir, output, _ = exported
     texts = tmp_path / "texts.txt"
-    lines = ["The [MASK] sees [SEP] the [MASK].", "A dog.", "é \0 [CLS][MASK]"] * 20
+    lines = ["The [MASK] sees [SEP] the [MASK].", "A dog.", "é \0 [CLS][MASK]"] * 11
     texts.write_text("\n".join(lines))
     answers = []
     for place in (f"--workdir={workdir}", f"--export={output}"):
@@ -81,8 +62,11 @@ def test_a_run_and_its_export_fill_masks_alike(programs, exported, tmp_path):
     assert [len(row["predictions"]) for row in answers[0][:3]] == [2, 0, 1]
 
 
-def test_a_run_and_its_export_continue_texts_alike(programs, writer):
-    workdir, output, said = writer
+@pytest.mark.long("traces and reloads a language model; tests/serving asks one in one process")
+def test_a_run_and_its_export_continue_texts_alike(programs, writer, monkeypatch, capsys):
+    workdir, output = writer[0], programs.folder / "exports/writer"
+    code, said = programs.run(EXPORT, f"--workdir={workdir}", f"--output={output}")
+    assert code == 0, said
     assert "likeliest symbols, written" in said
     prompts = ["--text=The dog ", "--text=A large cat sees the house. The ", "--text=The dog "]
     answers = []
@@ -92,7 +76,7 @@ def test_a_run_and_its_export_continue_texts_alike(programs, writer):
         answers.append([json.loads(line)["continuation"] for line in said.splitlines()])
     assert answers[0] == answers[1]
     assert answers[0][0] == answers[0][2] and len(answers[0][1].encode()) >= 9
-    assert "token_ids" not in _snippet(output)
+    assert "token_ids" not in _snippet(output, monkeypatch, capsys)
 
 
 def test_mistakes_are_one_line_and_exit_2(programs, exported, tmp_path):
@@ -114,25 +98,25 @@ def test_mistakes_are_one_line_and_exit_2(programs, exported, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+def test_an_export_that_does_not_load_fails_and_leaves_the_earlier_one(programs, exported):
+    workdir, output, _ = exported
+    before = (output / "README.md").read_text()
+    flags = [f"--workdir={workdir}", f"--output={output}"]
+    code, said = programs.run(EXPORT, *flags, shortcuts=[serving_fails])
+    assert code == 1, said
+    assert f"error: the SavedModel does not load; nothing was written to {output}" in said
+    assert (output / "README.md").read_text() == before and not list(output.parent.glob(".*"))
+
+
+@pytest.mark.long("exports once more; tests/serving/parity/test_check.py finds the difference")
 def test_an_export_that_answers_otherwise_fails_and_leaves_the_earlier_one(programs, exported):
     workdir, output, _ = exported
     before = (output / "README.md").read_text()
-    # The program with one line changed: what is saved was not read from the run.
-    code = (
-        "import runpy, numpy as np\n"
-        "from sparse_mixer_tf.serving.ops import packing\n"
-        "kept = packing.Packer.pack_masked\n"
-        "def other(self, text):\n"
-        "    rows = kept(self, text)\n"
-        "    return rows | {'token_ids': rows['token_ids'][:, ::-1]}\n"
-        "packing.Packer.pack_masked = other\n"
-        f"import sys; sys.argv = ['export', '--workdir={workdir}', '--output={output}']\n"
-        "runpy.run_module('sparse_mixer_tf.export', run_name='__main__')\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 1, done.stderr
-    assert "error: the export is not the run: ids made in the graph" in done.stderr
-    assert "Traceback" not in done.stderr
+    flags = [f"--workdir={workdir}", f"--output={output}"]
+    code, said = programs.run(EXPORT, *flags, shortcuts=[packing_otherwise])
+    assert code == 1, said
+    assert "error: the export is not the run: ids made in the graph" in said
+    assert "Traceback" not in said
     assert (output / "README.md").read_text() == before and not list(output.parent.glob(".*"))
 
 

@@ -87,6 +87,9 @@ def test_a_tuned_run_classifies_texts(programs, tuned):
     assert sum(first["probabilities"].values()) == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.long(
+    "a sweep starts each of its runs anew, libraries and all; tests/experiments/test_sweep.py"
+)
 def test_seeds_run_one_after_the_other_and_continue_in_the_middle(programs, rows, pretrained):
     workdir = programs.folder / "seeds"
     flags = [*_flags(rows, pretrained), "--seeds=1,2", f"--workdir={workdir}"]
@@ -94,12 +97,12 @@ def test_seeds_run_one_after_the_other_and_continue_in_the_middle(programs, rows
     second = False
     for line in process.stdout:
         second = second or line.strip().endswith("seed_2")
-        if second and line.startswith("step 3/"):
+        if second and line.startswith("step 1/"):
             process.send_signal(signal.SIGTERM)
             break
     output = process.communicate()[0]
     assert process.returncode == 75, output
-    code, output = _train(programs, *flags)
+    code, output = programs.run("sparse_mixer_tf.train", *flags)
     assert code == 0, output
     assert "seed_1 is complete" in output and f"continuing {workdir / 'seed_2'}" in output
     (group,) = json.loads((workdir / "sweep.json").read_text())
@@ -139,6 +142,23 @@ def test_another_vocabulary_than_the_checkpoints_is_refused(programs, rows, pret
     assert not workdir.exists()
 
 
+def test_a_benchmark_is_scored_and_predicted_for(programs, pretrained, shared):
+    folder, submission = programs.folder / "benchmark", programs.folder / "submission"
+    code, output = _train(
+        programs, "--task=classify", f"--init_checkpoint={pretrained}", "--dataset=super_glue/cb",
+        f"--data_dir={shared / 'data/tfds'}", "--train_steps=1", "--warmup_steps=0", "--noinspect",
+        "--train_batch_size=8", "--eval_batch_size=64", "--evaluations=1", "--jit_compile=false",
+        f"--workdir={folder / 'cb'}",
+    )  # fmt: skip
+    assert code == 0, output
+    flags = [f"--workdir={folder}", "--benchmark=superglue", f"--predictions={submission}"]
+    code, output = programs.run("sparse_mixer_tf.evaluate", *flags, eager=True)
+    assert code == 0, output
+    assert "Average of 1 of 8 tasks" in output
+    assert len((submission / "CB.jsonl").read_text().splitlines()) == 250
+
+
+@pytest.mark.long("a comparison trains five models one after the other, each in a new process")
 def test_a_comparison_and_a_benchmark_from_start_to_end(programs, shared):
     folder = programs.folder / "helps"
     data = f"--data_dir={shared / 'data/tfds'}"

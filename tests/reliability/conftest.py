@@ -27,16 +27,19 @@ def metrics(workdir: Path, split: str = "train") -> dict[int, dict]:
 
 
 class Run:
-    """The command of one run, started as often as a test likes."""
+    """The command of one run, started as often as a test likes, without tracing if `eager`."""
 
-    def __init__(self, programs: Programs, name: str, *flags: str, workers: int = 1):
+    def __init__(
+        self, programs: Programs, name: str, *flags: str, workers: int = 1, eager: bool = False
+    ):
         self.programs, self.workdir, self.workers = programs, programs.folder / name, workers
+        self.eager = eager
         self.flags = [*programs.small, f"--workdir={self.workdir}", *flags]
 
     def start(self) -> Program:
         """The program that a user starts: with several workers, the one that starts them."""
         if self.workers == 1:
-            return self.programs.start("sparse_mixer_tf.train", *self.flags)
+            return self.programs.start("sparse_mixer_tf.train", *self.flags, eager=self.eager)
         launch = ("sparse_mixer_tf.launch", f"--workers={self.workers}", "--")
         return self.programs.start(*launch, *self.flags)
 

@@ -11,14 +11,14 @@ import pytest
 from tests.programs.warm_start import Program
 from tests.reliability.conftest import Run, latest_bits, metrics
 
-pytestmark = pytest.mark.long("kills many runs at random instants")
+pytestmark = pytest.mark.long("kills whole runs at random instants, also one of two workers")
 
 # Wide enough that writing takes some milliseconds, and not deep.
 WIDE = (
     "--architecture=lg",
     "--d_model=128",
     "--d_ff=512",
-    "--train_steps=24",
+    "--train_steps=16",
     "--checkpoint_every=2",
     "--eval_every=8",
 )

@@ -1,10 +1,6 @@
 """A learning rate so high that the loss becomes NaN."""
 
-import pytest
-
 from tests.reliability.conftest import Run, metrics
-
-pytestmark = pytest.mark.long("starts runs that meet non-finite numbers")
 
 WILD = (
     "--learning_rate=1e30",
@@ -16,7 +12,7 @@ WILD = (
 
 
 def test_a_loss_that_is_no_number_stops_the_run_by_default(programs):
-    run = Run(programs, "stops", *WILD)
+    run = Run(programs, "stops", *WILD, eager=True)
     code, output = run.finish()
     assert code == 1
     assert "error: step 2: loss nan" in output or "error: step 2: loss inf" in output
@@ -25,7 +21,8 @@ def test_a_loss_that_is_no_number_stops_the_run_by_default(programs):
 
 
 def test_skipping_is_bounded(programs):
-    run = Run(programs, "skips", *WILD, "--on_nonfinite=skip", "--max_skips_in_a_row=3")
+    skipping = ("--on_nonfinite=skip", "--max_skips_in_a_row=3")
+    run = Run(programs, "skips", *WILD, *skipping, eager=True)
     code, output = run.finish()
     assert code == 1
     assert "step 4: loss" in output and "not applied" in output

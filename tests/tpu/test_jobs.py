@@ -9,18 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.flags_in_process import settings_of
 from tests.optional import need_program
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = sorted((ROOT / "configs" / "tpu").glob("*.sh"))
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-CHECK = """
-import sys
-from absl import flags
-import sparse_mixer_tf.cli.flags as ours
-flags.FLAGS(["check", *sys.argv[1:]])
-print(ours.run_settings(), ours.training_settings(), ours.model_settings(), ours.data_settings())
-"""
 
 
 class Cloud:
@@ -37,7 +31,7 @@ class Cloud:
         for name in ("gcloud", "python3"):
             program, fake = folder / "bin" / name, ROOT / f"tests/tpu/fake_{name.rstrip('3')}.py"
             this = '"$0" ' if name == "python3" else ""
-            program.write_text(f'#!/bin/sh\nexec {sys.executable} {fake} {this}"$@"\n')
+            program.write_text(f'#!/bin/sh\nexec {sys.executable} -IS {fake} {this}"$@"\n')
             program.chmod(0o755)
         self.bucket = folder / "buckets" / "mine"
         self.bucket.mkdir(parents=True)
@@ -85,12 +79,9 @@ def test_a_run_goes_on_after_interruption_and_preemption_and_is_fetched(tmp_path
     # What the trainer was started with are flags that it has.
     (arguments,) = {tuple(arguments) for _, arguments in starts}
     assert "--max_gradient_norm=1.0" in arguments
-    done = subprocess.run(
-        [sys.executable, "-c", CHECK, *arguments], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert f"tpu='{address}'" in done.stdout and "data_dir='gs://mine/tfds'" in done.stdout
-    assert "mixed_bfloat16" in done.stdout
+    settings = settings_of(arguments, ROOT)
+    assert f"tpu='{address}'" in settings and "data_dir='gs://mine/tfds'" in settings
+    assert "mixed_bfloat16" in settings
 
 
 def test_a_run_that_fails_on_a_tpu_that_is_there_is_not_started_again(tmp_path):

@@ -38,6 +38,7 @@ def test_the_notebook_is_stored_without_outputs():
     assert not [cell for cell in CELLS if cell.outputs or cell.execution_count is not None]
 
 
+@pytest.mark.long("runs the whole notebook in a kernel of its own")
 def test_it_learns_more_than_which_subject_is_the_more_frequent(said):
     learned, more_frequent = (
         float(re.search(rf"{name}: ([\d.]+)%", said)[1])
@@ -46,10 +47,12 @@ def test_it_learns_more_than_which_subject_is_the_more_frequent(said):
     assert learned > more_frequent + 5
 
 
+@pytest.mark.long("runs the whole notebook in a kernel of its own")
 def test_what_is_saved_and_what_is_served_say_the_same(said):
     assert float(re.search(r"largest difference of a logit: (\S+)", said)[1]) < 1e-5
     assert float(re.search(r"largest difference: (\S+)", said)[1]) < 1e-5
 
 
+@pytest.mark.long("runs the whole notebook in a kernel of its own")
 def test_it_draws_which_expert_took_which_token(ran):
     assert len([output for output in ran if "image/png" in output.get("data", {})]) == 1

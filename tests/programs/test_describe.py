@@ -103,6 +103,7 @@ def test_help_names_the_folder_of_the_run(programs):
     assert "--workdir" in output and "--output" in output, output
 
 
+@pytest.mark.long("compiles three programs for a TPU")
 def test_describe_asks_the_tpu_compiler(programs):
     for package in ("jax", "libtpu"):
         if importlib.util.find_spec(package) is None:

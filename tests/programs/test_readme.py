@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.conversion import hugging_face
 from tests.models.small_vocabulary import train_vocabulary
 from tests.programs.conftest import ROOT, write_text
@@ -68,6 +70,7 @@ def _prepare_data(folder: Path, documents: list[str]) -> None:
     write_prepared(folder, "glue/rte", {"train": pairs, "validation": pairs[:20], "test": test})
 
 
+@pytest.mark.long("runs every command of the README, minutes")
 def test_the_commands_work_in_their_order(programs, tmp_path):
     (tmp_path / "texts").mkdir()
     documents = write_text(tmp_path / "a.txt", 80).read_text().split("\n\n")
@@ -103,6 +106,7 @@ def test_the_commands_work_in_their_order(programs, tmp_path):
         assert "Traceback" not in output
 
 
+@pytest.mark.long("starts TensorBoard, which imports TensorFlow once more")
 def test_tensorboard_reads_what_a_run_wrote(programs):
     workdir = programs.folder / "board"
     code, output = programs.train(workdir, "--train_steps=2", "--warmup_steps=1")

@@ -70,6 +70,12 @@ class Vocabulary:
         spec = _model_proto().FromString(self.model_bytes).trainer_spec
         return spec.model_type == spec.UNIGRAM
 
+    @property
+    def has_pieces(self) -> bool:
+        """Whether it is a unigram or a BPE model, not one of whole words or characters."""
+        spec = _model_proto().FromString(self.model_bytes).trainer_spec
+        return spec.model_type in (spec.UNIGRAM, spec.BPE)
+
     def encode_batch(self, texts: list[str], num_threads: int = 1) -> list[list[int]]:
         """Ids of each text, as the sentencepiece package gives them; no special pieces added."""
         return self._processor.encode(texts, return_type=int, num_threads=num_threads)

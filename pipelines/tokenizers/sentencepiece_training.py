@@ -25,7 +25,9 @@ _PIECES = re.compile(r"\b(?:merges|size)=(\d+)")
 
 
 def train(sentences: Iterable[str], size: int, model_type: str = "bpe") -> Vocabulary:
-    """Trains a vocabulary, deterministically.
+    """Train a vocabulary, deterministically.
+
+    A size that the text does not support is lowered to the largest that it does, with a note.
 
     Args:
         sentences: text, one sentence or line each; read once.
@@ -33,8 +35,29 @@ def train(sentences: Iterable[str], size: int, model_type: str = "bpe") -> Vocab
         model_type: "bpe" or "unigram".
 
     Raises:
-        InputError: the text is too little for so many pieces.
+        InputError: there is no text, or it has more characters than pieces are allowed.
     """
+    lines = list(_short_lines(sentences))
+    try:
+        return _train(lines, size, model_type)
+    except _TooLarge as error:
+        print(
+            f"note: --vocab_size={size} is more than the text supports; {error.most} pieces are "
+            "trained",
+            file=sys.stderr,
+        )
+        return _train(lines, error.most, model_type)
+
+
+class _TooLarge(InputError):
+    """The text supports fewer pieces, at most `most`."""
+
+    def __init__(self, most: int):
+        super().__init__(f"--vocab_size={most} is the most that the text supports")
+        self.most = most
+
+
+def _train(lines: list[str], size: int, model_type: str) -> Vocabulary:
     trainer = subprocess.Popen(
         [sys.executable, sentencepiece_worker.__file__, str(size), model_type],
         stdin=subprocess.PIPE,
@@ -46,7 +69,7 @@ def train(sentences: Iterable[str], size: int, model_type: str = "bpe") -> Vocab
         follower = threading.Thread(target=log.follow, args=(trainer.stderr,), daemon=True)
         follower.start()
         try:
-            for line in _short_lines(sentences):
+            for line in lines:
                 trainer.stdin.write(line.replace("\n", " ").encode() + b"\n")
             trainer.stdin.close()
         except BrokenPipeError:
@@ -105,10 +128,7 @@ def _training_error(message: str, size: int) -> InputError:
         return InputError("there is no text to train a vocabulary from; is --dataset empty?")
     most = re.search(r"value <= (\d+)", message)
     if most:
-        return InputError(
-            f"--vocab_size={size} is more than the text supports; use at most {most.group(1)}, "
-            "or more text"
-        )
+        return _TooLarge(int(most.group(1)))
     least = re.search(r"smaller than required_chars\.? ?\D*\d+ vs (\d+)", message)
     if least:
         return InputError(

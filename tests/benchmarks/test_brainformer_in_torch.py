@@ -18,6 +18,15 @@ from benchmarks.brainformer_in_torch import (  # noqa: E402
 _SPAN_RATIO = "attn.attn.adaptive_span._mask.current_val"
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Threads that wait for one another take ten times as long as these small models."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(params=reference_names("brainformer", "full_sgfgfg*"))
 def published(request):
     """Sizes, numbers, and the peer with the published weights."""

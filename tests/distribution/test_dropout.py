@@ -79,7 +79,7 @@ def _assert_masks_differ(open_task, rate):
     np.testing.assert_array_equal(losses[2], losses[0])
 
 
-def test_without_dropout_the_parts_are_alike(open_task):
+def test_without_dropout_the_parts_are_alike(open_task, untraced):
     # Else the test above would tell nothing.
     rates = dict.fromkeys(RATES, 0.0)
     losses = _losses(open_task, tf.distribute.get_strategy(), "f", (0, 1), **rates)

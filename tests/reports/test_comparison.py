@@ -23,7 +23,7 @@ def test_runs_stand_side_by_side_with_what_sets_them_apart(tmp_path):
     assert "Load of the experts of b" in text and "loss, nats 7.1000 7.1000" in _text(text)
 
 
-def test_the_best_stands_out_among_runs_on_the_same_data_alone(tmp_path):
+def test_the_best_stands_out_among_runs_on_the_same_data_alone(tmp_path, dots):
     runs = [write_run(tmp_path / "a"), write_run(tmp_path / "b")]
     metrics = runs[1] / "metrics.jsonl"
     metrics.write_text(metrics.read_text().replace('"loss": 7.1', '"loss": 6.5'))

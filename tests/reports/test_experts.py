@@ -69,7 +69,7 @@ def test_layers_get_lines_of_their_own_where_they_were_logged(tmp_path):
     assert log.routing_by_layer("never_logged")[1] == {}
 
 
-def test_data_cannot_become_html(tmp_path):
+def test_data_cannot_become_html(tmp_path, dots):
     page = reports.write(write_run(tmp_path)).read_text("utf-8")
     assert EVIL not in page and "<script" not in page and "<img src=x" not in page
     assert page.count("&lt;script&gt;alert(1)") >= 5

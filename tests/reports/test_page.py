@@ -113,14 +113,14 @@ def test_a_picture_lets_the_page_be_seen_outside_and_inside_of_its_frame(tmp_pat
         assert path.stem == "expert_load" or np.mean(alpha == 0) > 0.9, path.name
 
 
-def test_a_run_without_experts_has_no_expert_picture(tmp_path):
+def test_a_run_without_experts_has_no_expert_picture(tmp_path, dots):
     log_a_run(tmp_path, experts=False)
     page = reports.write(tmp_path).read_text("utf-8")
     assert not (tmp_path / "report" / "expert_load.png").exists()
     assert "of each expert" not in page and "Tokens no expert took" not in page
 
 
-def test_the_summary_compares_with_the_baseline_and_the_untrained_model(tmp_path):
+def test_the_summary_compares_with_the_baseline_and_the_untrained_model(tmp_path, dots):
     log_a_run(tmp_path)
     page = reports.write(tmp_path).read_text("utf-8")
     for expected in (
@@ -131,7 +131,7 @@ def test_the_summary_compares_with_the_baseline_and_the_untrained_model(tmp_path
     assert "8 min 20 s" in page and "Sentence order" not in page
 
 
-def test_settings_and_samples_are_shown_escaped_and_only_the_last_samples(tmp_path):
+def test_settings_and_samples_are_shown_escaped_and_only_the_last_samples(tmp_path, dots):
     log_a_run(tmp_path)
     page = reports.write(tmp_path).read_text("utf-8")
     assert "<th>routing.num_experts</th><td>8</td>" in page
@@ -140,12 +140,12 @@ def test_settings_and_samples_are_shown_escaped_and_only_the_last_samples(tmp_pa
     assert "an early one" not in page
 
 
-def test_a_run_of_one_training_line_makes_a_page(tmp_path):
+def test_a_run_of_one_training_line_makes_a_page(tmp_path, dots):
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "split": "train", "loss": 2.5}\n')
     assert "<td>1</td>" in reports.write(tmp_path).read_text("utf-8")
 
 
-def test_a_half_written_line_and_values_that_are_not_finite_are_left_out(tmp_path):
+def test_a_half_written_line_and_values_that_are_not_finite_are_left_out(tmp_path, dots):
     (tmp_path / "metrics.jsonl").write_text(
         '{"step": 1, "split": "train", "loss": NaN}\n'
         '{"step": 2, "split": "train", "loss": 2.5}\n'

@@ -52,7 +52,7 @@ TRAINED = {
 }  # fmt: skip
 
 
-@pytest.mark.long("compiles every preset for a TPU")
+@pytest.mark.long("compiles six models for a TPU, with every sublayer, router and dispatch")
 def test_every_sublayer_router_and_dispatch_trains_on_a_tpu(compiler):
     made = [
         programs.lowered(small_task(**model), 4, names=(programs.TRAIN,))[0].module
@@ -65,6 +65,7 @@ def test_every_sublayer_router_and_dispatch_trains_on_a_tpu(compiler):
     assert results["in parts"].loops == 1  # over micro-batches
 
 
+@pytest.mark.long("compiles three programs; describe does in tests/programs/test_describe.py")
 def test_a_task_trains_evaluates_and_serves_on_a_tpu(compiler):
     made = programs.lowered(small_task(optimizer="adamw", architecture="gs"), 4)
     assert [(p.name, p.rows) for p in made] == [

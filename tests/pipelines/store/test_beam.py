@@ -17,6 +17,7 @@ from tests.pipelines import fake_gcs
 from tests.pipelines.conftest import made_up_document
 
 HERE = "runner=DirectRunner"
+BEAM = pytest.mark.long("starts pipelines of Apache Beam, where it is installed, many seconds each")
 
 
 def run(*arguments, environment=MappingProxyType({})):
@@ -40,6 +41,7 @@ def test_without_apache_beam_the_command_that_installs_it_is_named(settings, tmp
     assert not list(tmp_path.iterdir())
 
 
+@BEAM
 def test_text_is_prepared_as_the_local_runner_does(settings, corpus, tmp_path):
     need_packages("apache_beam")
     arguments = [f"--dataset={corpus}", "--vocab_size=200", "--validation_fraction=0.1"]
@@ -55,6 +57,7 @@ def test_text_is_prepared_as_the_local_runner_does(settings, corpus, tmp_path):
     assert other.returncode == 2 and "of another making" in other.stderr
 
 
+@BEAM
 @pytest.mark.parametrize(
     "options", [HERE, f"{HERE},direct_running_mode=multi_processing,direct_num_workers=2"]
 )
@@ -71,6 +74,7 @@ def test_a_tfds_set_with_both_splits_is_prepared_as_the_local_runner_does(
     assert tree(tmp_path / "made") == tree(tmp_path / "local")
 
 
+@BEAM
 def test_text_on_gs_becomes_a_store_on_gs(corpus, tmp_path):
     need_packages("apache_beam")
     bucket = tmp_path / "buckets" / "text"
@@ -104,6 +108,7 @@ if __name__ == "__main__":
 """
 
 
+@BEAM
 def test_a_run_that_was_killed_goes_on_with_the_slices_that_are_missing(store, tmp_path):
     need_packages("apache_beam")
     for number in range(200):
@@ -141,6 +146,7 @@ def test_options_that_beam_does_not_take_are_refused(options, message):
         beam_runner.options(options)
 
 
+@BEAM
 def test_what_is_wrong_with_the_data_is_one_line_and_exit_code_2(corpus, tmp_path):
     need_packages("apache_beam")
     path = tmp_path / "a.jsonl"

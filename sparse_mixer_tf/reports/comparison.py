@@ -12,6 +12,7 @@ from sparse_mixer_tf.reports import curves, experts, html, plots, summary, timin
 from sparse_mixer_tf.reports.html import Section, duration
 from sparse_mixer_tf.reports.plots import Chart, short_name
 from sparse_mixer_tf.reports.theme import DARK, LIGHT, Theme, distinct, series_colours
+from sparse_mixer_tf.training.workdir import write_atomically
 
 _LONGEST_NAME = 80
 # Metric, title, how it is written, whether more is better.
@@ -63,7 +64,7 @@ def write(workdirs: Sequence[Path], folder: Path) -> Path:
         series_colours("key", len(runs), LIGHT.lines, DARK.lines),
     )
     page = folder / "index.html"
-    page.write_text(text, "utf-8")
+    write_atomically(page, text)
     return page
 
 

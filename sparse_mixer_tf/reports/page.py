@@ -1,5 +1,7 @@
 """Writes the report of a run as one HTML page that opens offline."""
 
+import hashlib
+import re
 from html import escape
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from sparse_mixer_tf.reports import (
 )
 from sparse_mixer_tf.reports.html import Section
 from sparse_mixer_tf.reports.theme import LIGHT, expert_colours
+from sparse_mixer_tf.settings import SettingsError
+from sparse_mixer_tf.training.workdir import write_atomically
 
 
 def write(workdir: str | Path, output: str | Path | None = None) -> Path:
@@ -35,11 +39,14 @@ def write(workdir: str | Path, output: str | Path | None = None) -> Path:
         The path of the page.
 
     Raises:
-        SettingsError: the folder holds no run, or one that has logged nothing.
+        SettingsError: the folder holds no run, or one that has logged nothing, or its report is a
+            link.
     """
     workdir = Path(workdir)
     log = read(workdir)
     folder = Path(output) if output else workdir / "report"
+    if not output and folder.is_symlink():
+        raise SettingsError(f"{folder} is a link to another folder; name one with --output")
     folder.mkdir(parents=True, exist_ok=True)
     shown = {
         "learning": curves.learning(log),
@@ -47,7 +54,7 @@ def write(workdir: str | Path, output: str | Path | None = None) -> Path:
         "health": curves.health(log),
     }
     for chart in (chart for charts in shown.values() for chart in charts):
-        (folder / f"{chart.name}.png").write_bytes(chart.draw(LIGHT))
+        write_atomically(folder / file_name(chart.name), chart.draw(LIGHT))
     record, arrays = files.read(workdir)
     page = folder / "index.html"
     name = workdir.resolve().name
@@ -57,8 +64,19 @@ def write(workdir: str | Path, output: str | Path | None = None) -> Path:
         sections(log, shown, record, arrays),
         expert_colours(experts.count(record)),
     )
-    page.write_text(text, "utf-8")
+    write_atomically(page, text)
     return page
+
+
+def file_name(metric: str) -> str:
+    """Return the name of a metric's picture: letters, digits, `_`, `-` and `.` alone.
+
+    Metrics come from a file that someone may have sent: a name as `../x` names no other folder.
+    """
+    plain = re.sub(r"[^A-Za-z0-9_.-]", "_", metric).lstrip(".")[:80]
+    if plain != metric:
+        plain += "-" + hashlib.sha256(metric.encode("utf-8", "replace")).hexdigest()[:8]
+    return f"{plain}.png"
 
 
 def sections(log: RunLog, shown: dict, record: dict, arrays: dict) -> list[Section]:

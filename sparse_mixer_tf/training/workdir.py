@@ -101,11 +101,17 @@ def write_settings(workdir: Path, settings: dict, flag_lines: list[str]) -> None
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Writes a file that is either the old or the new one, whenever the process dies."""
+    """Write a file that is either the old or the new one, whenever the process dies.
+
+    Neither the file nor its temporary one is written through a link: a link that stands in their
+    place, as in a folder that someone sent, is replaced.
+    """
     temporary = path.with_name(path.name + ".writing")
 
     def write():
-        temporary.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+        temporary.unlink(missing_ok=True)
+        with open(temporary, "xb") as file:
+            file.write(content if isinstance(content, bytes) else content.encode("utf-8"))
         os.replace(temporary, path)
 
     with_retries(write, f"writing {path}")

@@ -64,7 +64,7 @@ def test_mistakes_are_one_line_and_exit_2(programs, writer):
     workdir, _ = writer
     command = [TRAIN, *WRITER, *programs.data]
     for extra, said in (
-        (["--router=experts_choose", "--gate=softmax"], "experts_choose"),
+        (["--architecture=sg", "--router=experts_choose", "--gate=softmax"], "experts_choose"),
         (["--architecture=sfq"], "'q' in --architecture"),
         (["--block_size=1000000"], "--block_size=1000000 does not fit"),
         (["--num_heads=3"], "--num_heads=3 does not divide"),

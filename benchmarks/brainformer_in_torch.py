@@ -168,7 +168,7 @@ class Brainformer(nn.Module):
         return self.out_emb(hidden), following
 
     def span_loss(self, factor: float):
-        """What adaptive spans cost, as a part of the loss."""
+        """Return the part of the loss that adaptive spans add."""
         ratios = [block.attn.ratio for block in self.layers]
         return factor * self.span * sum(ratio.mean() for ratio in ratios if ratio is not None)
 

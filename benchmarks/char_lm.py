@@ -1,4 +1,4 @@
-"""How fast a Brainformer learns to write, beside the published code: training tokens per second.
+"""Training speed of a Brainformer against the published code: training tokens per second.
 
     python -m benchmarks.char_lm [--parts_at_once 2] [--jit] [--peers]
 

@@ -1,4 +1,4 @@
-"""How well a Brainformer learns to write in 700 steps, beside the published code: bits per byte.
+"""Learning curve of a Brainformer over 700 steps against the published code: bits per byte.
 
     python -m benchmarks.char_lm_curve [--peers] [--optimizer adam] [--text FILE] [--seed 1]
 

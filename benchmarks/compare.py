@@ -33,7 +33,7 @@ SIZES = {
 
 
 def fields(sizes: str, options: argparse.Namespace) -> list[dict[str, tuple]]:
-    """Who is timed against whom, the first of each against all: name to what makes it.
+    """Models that are timed against each other, the first of each against all: name to maker.
 
     Ours are one field, and each peer stands in one with our model of its kind.
     """

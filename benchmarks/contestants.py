@@ -29,7 +29,7 @@ PASSES = {"train": 3, "infer": 1}
 
 @dataclass(frozen=True)
 class Options:
-    """What all contestants have in common."""
+    """Options that all contestants share."""
 
     vocabulary_size: int
     seq: int = 512

@@ -1,4 +1,4 @@
-"""What it costs to bring tokens to their experts: forward + backward, beside the experts alone.
+"""Cost of moving tokens to their experts: forward + backward, against the experts alone.
 
     python -m benchmarks.dispatch [--experts 8 16 64] [--jit] [--repeats 9] [--tokens 4096]
                                   [--d_model 256] [--d_ff 1024] [--precision float32]

@@ -1,4 +1,4 @@
-"""What experts on different replicas cost and save: bytes, milliseconds, memory.
+"""Cost and gain of experts on different replicas: bytes, milliseconds, memory.
 
     python -m benchmarks.expert_parallel [--experts 8 16 32 64 128] [--replicas 2] [--repeats 7]
 

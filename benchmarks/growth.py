@@ -1,4 +1,4 @@
-"""How time and memory of a training step grow with the work, beside what theory says.
+"""Growth of a training step's time and memory with the work, against theory.
 
     python -m benchmarks.growth [--of=sequence,experts,layers,batch] [--repeats=5] [--png=FILE]
 
@@ -45,7 +45,7 @@ class Point(NamedTuple):
 
 
 class Growth(NamedTuple):
-    """What grows, and the point of each value for the models that it matters to."""
+    """A size that grows, and the point of each value for the models that it matters to."""
 
     values: tuple[int, ...]
     models: tuple[str, ...]

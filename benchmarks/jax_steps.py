@@ -27,7 +27,7 @@ def accelerator() -> str | None:
 
 
 def compiler(way: str) -> str:
-    """What compiles."""
+    """Return the name of the compiler."""
     return "XLA"
 
 

@@ -1,4 +1,4 @@
-"""Where the time of a step goes: how long its operations run, how fast its products multiply.
+"""Time of a step by kind of operation, and the rate at which its products multiply.
 
     python -m benchmarks.operations [--sizes=small] [--models="BERT,Sparse Mixer"]
                                     [--what=infer] [--repeats=3] [--rows=8]

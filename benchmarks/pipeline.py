@@ -1,4 +1,4 @@
-"""How fast one core turns a prepared store into masked batches, next to a Python loop.
+"""Rate at which one core turns a prepared store into masked batches, against a Python loop.
 
     python -m benchmarks.pipeline [--store=DIR] [--seq_length=512]
 

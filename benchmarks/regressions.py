@@ -1,4 +1,4 @@
-"""Which ratio got worse by more than its spread, against `baseline.json`.
+"""Check of ratios against `baseline.json`: a ratio may fall by its spread and no more.
 
     python -m benchmarks.compare --json=now.json [the flags of the baseline]
     python -m benchmarks.regressions now.json [--baseline=benchmarks/baseline.json]
@@ -19,7 +19,7 @@ BASELINE = Path(__file__).parent / "baseline.json"
 
 
 def is_worse(now: list[float], before: list[float]) -> bool:
-    """Whether a ratio fell by more than both spreads explain."""
+    """Return whether a ratio fell by more than both spreads explain."""
     return statistics.median(now) < min(before) and max(now) < statistics.median(before)
 
 

@@ -1,4 +1,4 @@
-"""What a training step spends where, with 1, 2 and 4 replicas of one global batch.
+"""Time of a training step by part, with 1, 2 and 4 replicas of one global batch.
 
     python -m benchmarks.scaling [--replicas 1 2 4] [--steps 20] [--batch_size 32] [--jit]
 

@@ -1,4 +1,4 @@
-"""How the benchmarks time: in turn within one process, so that a slow moment meets all alike."""
+"""Timing in turn within one process, so that a slow moment meets all contestants alike."""
 
 import multiprocessing
 import platform
@@ -39,7 +39,7 @@ def medians(times: Mapping[str, list[float]]) -> dict[str, float]:
 
 
 def matmul_gflops(dtype: str = "float32", repeats: int = 5) -> float:
-    """What the device reaches in one plain product [a, b] x [b, c], without XLA on TensorFlow."""
+    """Return the rate of one plain product [a, b] x [b, c], without XLA on TensorFlow."""
     rows, inner, columns = PRODUCTS[device_kind()]
     x, y = keras.random.normal((rows, inner)), keras.random.normal((inner, columns))
     x, y = ops.cast(x, dtype), ops.cast(y, dtype)
@@ -49,7 +49,7 @@ def matmul_gflops(dtype: str = "float32", repeats: int = 5) -> float:
 
 
 def alone(function: Callable, *arguments):
-    """What the function returns in a process of its own, whose memory is free again afterwards."""
+    """Return the function's result from a process of its own, whose memory is free afterwards."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
         return process.submit(function, *arguments).result()
 

@@ -1,4 +1,4 @@
-"""What the TPU compiler makes of the models: every preset, router, dispatch and way of mixing.
+"""Results of the TPU compiler for every preset, router, dispatch and way of mixing.
 
     python -m benchmarks.tpu_compile [--topology=v5e:2x2] [--only=presets] [--all_programs]
 

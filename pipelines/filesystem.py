@@ -80,7 +80,7 @@ def is_folder(path: str | Path) -> bool:
 
 
 def names(folder: str | Path) -> list[str]:
-    """What a folder holds, sorted; nothing where there is no such folder."""
+    """Return the names in a folder, sorted; none where there is no such folder."""
     if not is_folder(folder):
         return []
     if not is_remote(folder):
@@ -150,7 +150,7 @@ def remove_folder(path: str | Path) -> None:
 
 
 class _RemoteReader(io.RawIOBase):
-    """What `io.BufferedReader` needs of a file elsewhere."""
+    """The raw file of an object store that `io.BufferedReader` reads from."""
 
     def __init__(self, path: str):
         self._file = _gfile().GFile(path, "rb")

@@ -52,7 +52,7 @@ def below(keys: np.ndarray, bound: np.ndarray | int) -> np.ndarray:
 
 
 def permutation(keys: np.ndarray, index: np.ndarray, size: int) -> np.ndarray:
-    """Where `index` goes in the pseudo-random permutation of range(size) that its key names.
+    """Return the image of `index` under the pseudo-random permutation of range(size) of its key.
 
     A Feistel network permutes the next power of four; values that leave the range walk on along
     their cycle until they are back in it (four steps at most on average). O(1) time and memory.

@@ -14,7 +14,7 @@ class ArraySpec(NamedTuple):
 
 
 def pretraining_batch(settings: DataSettings, batch_size: int) -> dict[str, ArraySpec]:
-    """What a pre-training batch holds, with seq = max_seq_length.
+    """Return the arrays of a pre-training batch, with seq = max_seq_length.
 
     * token_ids: int32 [batch, seq]; ids with masks applied, padded with the pad id.
     * segment_ids: int32 [batch, seq]; 0 from [CLS] to the first [SEP] and on padding, 1 behind.
@@ -46,7 +46,7 @@ def pretraining_batch(settings: DataSettings, batch_size: int) -> dict[str, Arra
 def classification_batch(
     max_seq_length: int, batch_size: int, is_regression: bool
 ) -> dict[str, ArraySpec]:
-    """What a batch of labelled examples holds, with seq = max_seq_length.
+    """Return the arrays of a batch of labelled examples, with seq = max_seq_length.
 
     * token_ids: int32 [batch, seq]; [CLS] segment [SEP] segment [SEP] …, padded with the pad id.
     * segment_ids: int32 [batch, seq]; number of the segment, its [SEP] included; 0 for [CLS] and
@@ -70,7 +70,7 @@ def classification_batch(
 def causal_batch(
     settings: DataSettings, batch_size: int, evaluation: bool = False
 ) -> dict[str, ArraySpec]:
-    """What a batch of a causal language model holds, with block = block_size.
+    """Return the arrays of a batch of a causal language model, with block = block_size.
 
     * token_ids: int32 [batch, block]; a row goes on where it stopped in the batch before.
     * targets: int32 [batch, block]; the token behind each.

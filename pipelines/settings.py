@@ -1,4 +1,4 @@
-"""What a data stream is made from: one frozen record, one field a flag."""
+"""Settings of a data stream: one frozen record, one field a flag."""
 
 import dataclasses
 import json

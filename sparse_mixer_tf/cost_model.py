@@ -1,4 +1,4 @@
-"""What a sublayer costs: parameters, floating-point operations, memory.
+"""Cost of a sublayer: parameters, floating-point operations, memory.
 
 All of it follows from its letter and the sizes beside it, so it is known before anything is built.
 

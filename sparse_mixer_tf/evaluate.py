@@ -79,7 +79,7 @@ def main() -> int:
 
 
 def _splits() -> list[tuple[str, ...]]:
-    """What to score, one result each."""
+    """Return the splits to score, one result for each."""
     if not FLAGS.full_eval_mode:
         return [tuple(FLAGS.split)]
     if FLAGS.split or FLAGS.eval_steps:

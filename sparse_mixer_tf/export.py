@@ -101,7 +101,7 @@ def export(workdir: Path, folder: Path) -> list[Difference]:
 
 
 def _samples(workdir: Path) -> list[dict]:
-    """What the run last said about held-out examples."""
+    """Return the run's last answers to held-out examples."""
     records = log.read_json_lines(workdir / "samples.jsonl")
     return records[-1]["samples"] if records else []
 

@@ -1,4 +1,4 @@
-"""What flags stand for, without a program."""
+"""The settings of flags, without a program."""
 
 import os
 from collections.abc import Sequence

@@ -49,7 +49,7 @@ def package_folder(name: str) -> Path:
 
 
 def need_program(name: str, *other_names: str, path: str | None = None) -> str:
-    """Where a program is, under any of its names; skips where it is not on the path.
+    """Return the path of a program, under any of its names; skip where it is not on the path.
 
     Args:
         path: where to look, as in `PATH`, which is looked at if not given.

@@ -40,7 +40,7 @@ def reference_names(system: str, pattern: str, without: str | None = None) -> li
 
 
 def reference_path(system: str, name: str) -> Path:
-    """Where a file of this name lies: in tests/fixtures, otherwise among the further ones.
+    """Return the path of a file of this name: in tests/fixtures, otherwise among the further ones.
 
     Raises:
         FileNotFoundError: it is in neither.

@@ -1,4 +1,4 @@
-"""What importing the package does to the process, and what it leaves alone."""
+"""Effects of importing the package on the process."""
 
 import os
 import platform

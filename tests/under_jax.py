@@ -17,7 +17,7 @@ JAX = {
 
 
 def under_jax(*arguments: str) -> str:
-    """What Python prints; it has to end well."""
+    """Return the output of a Python process under JAX, which must end well."""
     need_packages("jax")
     ended = subprocess.run(
         [sys.executable, *arguments],

@@ -134,7 +134,7 @@ def open_source(settings: DataSettings) -> LabelledSource:
 
 
 def segment_names(settings: DataSettings) -> tuple[str, ...]:
-    """What the segments of an example are, in order; known without the data."""
+    """Return the names of the segments of an example, in order; known without the data."""
     if settings.dataset == "python_docs":
         return ("paragraph",)
     if files.is_file(settings.dataset):

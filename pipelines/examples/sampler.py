@@ -1,4 +1,4 @@
-"""Which example comes at which position of an epoch, at the same cost whatever the store's size.
+"""The example at each position of an epoch, at the same cost for stores of any size.
 
 A split of up to `shards.GROUP` shards is one group: an epoch is a permutation of its examples. A
 larger one is divided into groups of shards, anew in each epoch; they come one after the other, and
@@ -58,7 +58,7 @@ def size(store: TokenStore, settings: DataSettings, split: str) -> int:
 def parts(
     store: TokenStore, settings: DataSettings, split: str, keys: np.ndarray, index: np.ndarray
 ) -> Iterator[Part]:
-    """What comes at each position.
+    """Yield the examples at some positions, a part for each group of shards.
 
     Args:
         store: the tokens.

@@ -29,7 +29,7 @@ class Example(NamedTuple):
 
 
 class LabelledSource(Protocol):
-    """What a classifier is trained and scored on.
+    """Labelled data that a classifier is trained and scored on.
 
     Attributes:
         description: names the data and their version.

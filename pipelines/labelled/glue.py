@@ -8,7 +8,7 @@ from pipelines.errors import InputError
 
 @dataclass(frozen=True)
 class GlueTask:
-    """What is to be known of a task; labels and their order are those of TFDS.
+    """Facts of a task; labels and their order are those of TFDS.
 
     Attributes:
         name: of TFDS, `glue/cola`.
@@ -131,7 +131,7 @@ SAME_TASK = {"super_glue/wsc": "super_glue/wsc.fixed"}
 
 
 def is_glue(dataset: str) -> bool:
-    """Whether a data set name means GLUE or SuperGLUE, spelled right or not."""
+    """Return whether a data set's name means GLUE or SuperGLUE, spelled right or not."""
     return dataset.split("/")[0] in BENCHMARKS
 
 

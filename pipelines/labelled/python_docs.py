@@ -1,4 +1,4 @@
-"""Which library does this paragraph document? The embedded corpus as a classification task."""
+"""The embedded corpus as a classification task: the library that a paragraph documents."""
 
 from pipelines.labelled.examples import Example
 from pipelines.settings import DataSettings

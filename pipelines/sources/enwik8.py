@@ -11,7 +11,7 @@ from pipelines.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class PublishedCorpus:
-    """What is known of a published text.
+    """Facts of a published text.
 
     Attributes:
         url: of its archive.

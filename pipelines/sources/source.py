@@ -29,7 +29,7 @@ def hash_fraction(digest: bytes) -> float:
 
 @dataclasses.dataclass
 class Account:
-    """What reading some slices has met; those of several slices add up.
+    """Counts of a pass over some slices; those of several slices add up.
 
     Attributes:
         bad_records: what was skipped.
@@ -57,7 +57,7 @@ class Account:
         }
 
     def outcome(self) -> dict:
-        """What the manifest of a store tells of it."""
+        """Return the counts that the manifest of a store keeps."""
         return {
             "bad_records": dict(self.bad_records.counts),
             "duplicates_dropped": self.duplicates_dropped,
@@ -119,7 +119,7 @@ class Source:
 
     @property
     def fraction_read(self) -> float:
-        """How much of the data the last pass has read, 0 to 1."""
+        """Share of the data that the last pass has read, 0 to 1."""
         bound = self._settings.max_documents
         read = sum(self.account.read.values())
         return max(self._reader.fraction_read, read / bound if bound else 0.0)

@@ -1,4 +1,4 @@
-"""How a source is divided into slices: the units of preparing it, whatever runs them.
+"""The slices of a source: the units of preparing it, on one machine or many.
 
 A slice is a run of neighbouring files of a source. Which ones there are follows from the files'
 sizes alone, and the shards of a slice from its text alone; so slices may be made in any order, by

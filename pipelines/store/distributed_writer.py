@@ -58,7 +58,7 @@ class Unfinished:
         writer.start_folder(self.folder, words)
 
     def vocabulary(self) -> Vocabulary | None:
-        """What the slices are tokenised with, or None where nothing is there yet."""
+        """The vocabulary that the slices are tokenised with; None before there is one."""
         path = filesystem.join(self.folder, format.VOCABULARY)
         return sentencepiece_model.load(path) if filesystem.exists(path) else None
 
@@ -72,7 +72,7 @@ class Unfinished:
             )
 
     def is_whole(self, item: Slice, room: int | None) -> bool:
-        """Whether a slice is there, every byte of it as it was written, with that room."""
+        """Return whether a slice is there, every byte of it as it was written, with that room."""
         facts = self._facts(item)
         if facts is None or "error" in facts or facts["room"] != room:
             return False
@@ -175,7 +175,7 @@ class Unfinished:
         return _place(self.folder, *names)
 
     def _scratch(self) -> Path | None:
-        """Where arrays grow: beside their places, or on this machine if those are elsewhere."""
+        """Return the folder in which arrays grow: the store's, or a local one if that is remote."""
         return None if filesystem.is_remote(self.folder) else Path(self._path())
 
     def _sweep(self, known: dict) -> None:
@@ -193,7 +193,7 @@ def _source(settings: DataSettings, slice_bytes: int) -> Source:
 
 
 def is_there(folder: str | Path) -> bool:
-    """Whether a folder is the beginning of a store."""
+    """Return whether a folder is the beginning of a store."""
     return filesystem.exists(_place(folder, _PLAN))
 
 

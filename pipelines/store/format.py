@@ -1,4 +1,4 @@
-"""How a token store lies on disk: names, dtypes, manifest, checksums."""
+"""Layout of a token store on disk: names, dtypes, manifest, checksums."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ def shard_name(slice_number: int, shard: int) -> str:
 
 
 def array_path(split: str, name: str, array: str) -> str:
-    """Where an array of a shard lies, relative to the store."""
+    """Return the path of an array of a shard, relative to the store."""
     return f"{split}/{name}.{array}"
 
 

@@ -1,4 +1,4 @@
-"""What a token store is made from, the name it has in a cache, and whether another is there."""
+"""Identity of a token store: its ingredients, its name in a cache, its differences from another."""
 
 import hashlib
 import json
@@ -41,7 +41,7 @@ def store_name(settings: DataSettings, identity: dict) -> str:
 
 
 def differences(there: dict, wanted: dict) -> str:
-    """How what a store was made from differs from what is wanted; empty if it does not."""
+    """Return the differences of a store's ingredients from those wanted; "" if there are none."""
     return "; ".join(
         f"{name} {there.get(name)!r} instead of {value!r}"
         for name, value in wanted.items()

@@ -90,7 +90,7 @@ def open_corpus(settings: DataSettings, cache_dir: str | None = None) -> Corpus:
 
 
 def is_prepared(settings: DataSettings, cache_dir: str | None = None) -> bool:
-    """Whether the cache has the corpus of these settings.
+    """Return whether the cache has the corpus of these settings.
 
     Raises:
         InputError: the data or the settings are wrong.
@@ -154,7 +154,7 @@ def _refuse_unfit(parts: dict[str, bytes], settings: DataSettings) -> None:
 def _encoder(
     settings: DataSettings, train: bytes
 ) -> tuple[Callable[[bytes], np.ndarray], Callable[[], Symbols | Pieces], np.dtype]:
-    """How to encode a chunk, how to get the vocabulary afterwards, and the dtype of ids."""
+    """Return a function that encodes a chunk, one that gives the vocabulary, and the dtype."""
     if settings.tokenizer != "sentencepiece":
         collector = SymbolCollector(settings.tokenizer)
         return collector.encode, collector.finish, np.dtype(_DTYPES[settings.tokenizer])

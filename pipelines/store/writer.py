@@ -20,7 +20,7 @@ from pipelines.tokenizers.sentencepiece_model import Vocabulary
 
 
 class DamagedWrite(Exception):
-    """What was written does not read back."""
+    """An array that does not read back as it was written."""
 
 
 class SliceWriter:

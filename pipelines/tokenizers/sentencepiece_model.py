@@ -66,13 +66,13 @@ class Vocabulary:
 
     @property
     def is_unigram(self) -> bool:
-        """Whether it is a unigram model, and not BPE."""
+        """True of a unigram model, false of BPE."""
         spec = _model_proto().FromString(self.model_bytes).trainer_spec
         return spec.model_type == spec.UNIGRAM
 
     @property
     def has_pieces(self) -> bool:
-        """Whether it is a unigram or a BPE model, not one of whole words or characters."""
+        """True of unigram and BPE models, false of models of whole words or characters."""
         spec = _model_proto().FromString(self.model_bytes).trainer_spec
         return spec.model_type in (spec.UNIGRAM, spec.BPE)
 

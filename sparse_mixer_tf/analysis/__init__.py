@@ -1,1 +1,1 @@
-"""What a trained model does on held-out data, as plain numbers for a report."""
+"""Behaviour of a trained model on held-out data, as plain numbers for a report."""

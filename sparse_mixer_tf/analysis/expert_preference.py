@@ -1,4 +1,4 @@
-"""Which tokens an expert takes more than their share."""
+"""The tokens that an expert takes more often than their share."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ LISTED = 10
 
 
 class Takings:
-    """How often each expert took each token id.
+    """Counts of the tokens that each expert took, by token id.
 
     Attributes:
         taken: int64 [num_experts, vocabulary].
@@ -67,7 +67,7 @@ class Takings:
 
 
 def lower_bound(hits: np.ndarray, trials: np.ndarray, z: float = 1.96) -> np.ndarray:
-    """What a share is at least, with 97.5 % confidence; 0 where nothing was tried.
+    """Return the lower bound of a share at 97.5 % confidence; 0 where nothing was tried.
 
     Args:
         hits, trials: int [n].

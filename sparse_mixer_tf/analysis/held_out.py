@@ -16,7 +16,7 @@ TOKENS, TOKENS_AT_ONCE = 32_768, 4_096
 
 
 class Look(NamedTuple):
-    """What was seen of one batch.
+    """Routing and attention of one batch.
 
     Attributes:
         token_ids: int [batch, seq].

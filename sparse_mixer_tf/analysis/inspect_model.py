@@ -51,7 +51,7 @@ def look(task: Task, step: int, opened: Task | None = None) -> tuple[dict, dict[
 
 
 class _Seen:
-    """What adds up over held-out batches."""
+    """Sums over held-out batches."""
 
     def __init__(self, task: Task):
         self.task, self.tokens, self.batches = task, 0, 0

@@ -84,7 +84,7 @@ def running(vocabulary, token_ids: Sequence[int]) -> list[str]:
 
 
 def are_characters(vocabulary) -> bool:
-    """Whether a token is no more than a character."""
+    """Return whether each token is no more than a character."""
     return getattr(vocabulary, "tokenizer", None) in ("byte", "character")
 
 

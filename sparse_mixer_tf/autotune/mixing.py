@@ -1,4 +1,4 @@
-"""What `--mixing_implementation=auto` comes to on a GPU: FFT or matrix products, by trial.
+"""The value of `--mixing_implementation=auto` on a GPU: FFT or matrix products, by trial.
 
 For CPUs and TPUs the layers know, see `Mixing.fft_is_faster`.
 """

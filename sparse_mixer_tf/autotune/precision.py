@@ -1,4 +1,4 @@
-"""What `--precision=auto` comes to: the precision in which this device trains faster."""
+"""The value of `--precision=auto`: the precision in which this device trains faster."""
 
 import dataclasses
 from collections.abc import Callable

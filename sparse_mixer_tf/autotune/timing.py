@@ -1,4 +1,4 @@
-"""Which of some ways is the fastest on the device at hand, for what `auto` has to ask it.
+"""Choice of the fastest of several implementations by timing them on this device.
 
 How long a call takes that is compiled when it is first made.
 """

@@ -1,4 +1,4 @@
-"""How much of a step XLA compiles, and what `--jit_compile=auto` comes to.
+"""The part of a step that XLA compiles, and the value of `--jit_compile=auto`.
 
 XLA turns chains of elementwise operations into single passes over memory, and on a CPU it uses all
 of its vector instructions, where TensorFlow's own kernels know those that every x86 CPU has. Its

@@ -1,1 +1,1 @@
-"""What every program shares: flags, exit codes, output folders."""
+"""Parts that every program shares: flags, exit codes, output folders."""

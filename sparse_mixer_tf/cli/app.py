@@ -1,4 +1,4 @@
-"""How every entry point starts and ends: flags parsed, mistakes told in one line, exit codes."""
+"""Start and end of every program: flags, one-line errors, exit codes."""
 
 import functools
 import sys

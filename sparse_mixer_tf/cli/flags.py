@@ -162,7 +162,7 @@ def _section_from_flags(section: type):
 
 
 def _start() -> dict:
-    """What a preset, or the run of `--init_checkpoint`, says of model and sequence length."""
+    """Return model and sequence length of a preset, or of the run of `--init_checkpoint`."""
     if FLAGS.init_checkpoint is None:
         return _preset()
     if FLAGS.preset is not None:

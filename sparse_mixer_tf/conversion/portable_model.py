@@ -43,7 +43,7 @@ class PlainModel:
     notes: tuple[str, ...] = ()
 
     def has(self, part: str) -> bool:
-        """Whether there are weights of a part, which is the beginning of their paths."""
+        """Return whether there are weights whose paths begin with a part's name."""
         return any(path.startswith(part) for path in self.weights)
 
 

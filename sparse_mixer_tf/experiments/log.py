@@ -1,4 +1,4 @@
-"""What a run wrote down: `metrics.jsonl`, `settings.json`, `samples.jsonl`."""
+"""The records of a run: `metrics.jsonl`, `settings.json`, `samples.jsonl`."""
 
 import json
 import math

@@ -66,7 +66,7 @@ class Group:
 
 
 def result(workdir: Path) -> Result | None:
-    """What a run came to so far; None if it is no run, or nothing of it was scored yet."""
+    """Return the result of a run so far; None if it is no run or has no score yet."""
     if not (workdir / SETTINGS).exists():
         return None
     settings = read_settings(workdir)

@@ -39,8 +39,7 @@ def observe_attention():
 
 
 def observed(what: str = "routing") -> bool:
-    """Whether somebody observes `routing`, `assignments` or `attention`, so that it is worth its
-    arithmetic."""
+    """Return whether a block around the call observes `routing`, `assignments` or `attention`."""
     return getattr(_active, what, None) is not None
 
 

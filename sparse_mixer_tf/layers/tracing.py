@@ -57,5 +57,5 @@ def varying_shapes(allowed: bool = True):
 
 
 def shapes_may_vary() -> bool:
-    """Whether the code runs inside such a block."""
+    """Return whether the code runs inside such a block."""
     return getattr(_allowed, "allowed", False)

@@ -86,7 +86,7 @@ def _table(grams: np.ndarray, counts: np.ndarray, size: int) -> _Table:
 
 
 def _discounts(counts: np.ndarray) -> np.ndarray:
-    """What is taken from n-grams seen never, once, twice, and more often, [4]."""
+    """Return the discounts of n-grams seen never, once, twice, and more often, [4]."""
     seen = np.bincount(np.minimum(counts, 5), minlength=5)[1:5].astype(np.float64)
     if not seen.all():
         # Too small a text to estimate them from.

@@ -69,7 +69,7 @@ def feed_forward_sublayer(
     initializer: str = "normal",
     dtype=None,
 ) -> keras.layers.Layer | None:
-    """What `f` and `g` stand for in every model.
+    """Return the sublayer of the letter `f` or `g`, the same in every model.
 
     Args:
         letter: any letter.

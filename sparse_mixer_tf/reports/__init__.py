@@ -1,4 +1,4 @@
-"""What a run tells at its end: one quiet page, and a few lines on the console."""
+"""The report of a run: one quiet page, and a few lines on the console."""
 
 from sparse_mixer_tf.reports.console import console_summary
 from sparse_mixer_tf.reports.page import write

@@ -1,4 +1,4 @@
-"""Where attention looks: maps of one example, attention by distance, learned spans."""
+"""Pictures of attention: maps of one example, attention by distance, learned spans."""
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator

@@ -141,7 +141,7 @@ def _scores(runs: list[Run]) -> str:
 
 
 def _are_comparable(runs: list[Run]) -> bool:
-    """Whether they were scored for the same task on the same data."""
+    """Return whether two runs were scored for the same task on the same data."""
     return all(
         len({str(run.log.settings.get(key)) for run in runs}) == 1
         for key in ("training.task", "data_fingerprint", "vocabulary_fingerprint")

@@ -61,7 +61,7 @@ def health(log: RunLog) -> list[Chart]:
 
 
 def routing(log: RunLog) -> list[Chart]:
-    """What routers did, in means over the layers."""
+    """Return charts of the routers, in means over the layers."""
     return _charts(log, ROUTING)
 
 
@@ -104,7 +104,7 @@ def label_axes(axes, key: str, title: str, unit: str) -> None:
 
 
 def is_worth_drawing(log: RunLog, key: str) -> bool:
-    """Whether a metric has numbers; of routing, whether they are not all the same up to rounding.
+    """Return whether a metric has numbers; of routing, numbers that differ beyond rounding.
 
     Gates that add up to 1 have the same mean always, and models without experts no load at all.
     """

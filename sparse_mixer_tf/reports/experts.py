@@ -1,4 +1,4 @@
-"""What the experts do: load, confidence, the words they take, a paragraph in their colours."""
+"""The experts: load, confidence, the words they take, a paragraph in their colours."""
 
 from html import escape
 

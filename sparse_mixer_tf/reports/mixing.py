@@ -1,4 +1,4 @@
-"""What mixing layers have learned: their matrices as pictures, and how far they reach."""
+"""The matrices that mixing layers have learned, as pictures, and their reach."""
 
 import numpy as np
 

@@ -43,7 +43,7 @@ def new_figure(height: float = HEIGHT) -> Figure:
 
 
 def style(theme: Theme):
-    """What matplotlib draws with, as a context."""
+    """Set matplotlib's style inside a context."""
     return matplotlib.rc_context(
         {
             "figure.facecolor": "none",

@@ -1,4 +1,4 @@
-"""What the model said about a few held-out examples."""
+"""The model's answers to a few held-out examples."""
 
 from html import escape
 

@@ -1,4 +1,4 @@
-"""What a classifier's run adds to a report: its scores, which classes it mixes up, its mistakes."""
+"""A classifier's part of a report: its scores, its confusions, its mistakes."""
 
 from html import escape
 

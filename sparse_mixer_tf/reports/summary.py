@@ -1,4 +1,4 @@
-"""What a run is, and what it came to, at a glance."""
+"""A run and its results at a glance."""
 
 import json
 from html import escape

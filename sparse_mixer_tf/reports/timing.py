@@ -1,4 +1,4 @@
-"""What each sublayer costs, and where the seconds of the training went."""
+"""Cost of each sublayer, and the seconds of the training by part."""
 
 from html import escape
 
@@ -69,7 +69,7 @@ def loop_parts(log: RunLog) -> dict[str, float]:
 
 
 def loop(log: RunLog) -> list[Section]:
-    """Where the seconds of the training loop went."""
+    """Return the seconds of the training loop by part."""
     sums = loop_parts(log)
     if not sums:
         return []

@@ -1,4 +1,4 @@
-"""What the folder of an export holds besides the SavedModel.
+"""The folder of an export: its files besides the SavedModel.
 
 An export, loaded to be asked.
 """
@@ -18,7 +18,7 @@ PRESET, CARD = "keras_hub", "README.md"
 
 
 def read_facts(export: Path) -> dict:
-    """What an export says of itself.
+    """Return the facts that an export keeps.
 
     Raises:
         SettingsError: the folder holds no export.

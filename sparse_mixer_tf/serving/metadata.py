@@ -1,4 +1,4 @@
-"""What is to be known of a served model, as plain data: for programs that ask it, and its card."""
+"""Facts of a served model, as plain data: for clients, and for its card."""
 
 from pipelines.datasets.classification import segment_names
 from sparse_mixer_tf.serving.saved_model import ServedModel
@@ -6,7 +6,7 @@ from sparse_mixer_tf.serving.signatures.classifier import segment_inputs
 
 
 def model_facts(task, step: int) -> dict:
-    """What answers depend on: task, labels, inputs for texts, fingerprints.
+    """Return the facts that answers depend on: task, labels, inputs for texts, fingerprints.
 
     Args:
         task: restored.

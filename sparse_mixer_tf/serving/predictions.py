@@ -16,7 +16,7 @@ Answers = Iterator[tuple[dict, str]]
 
 
 class Sampling(NamedTuple):
-    """How texts are continued.
+    """Parameters of continuing texts.
 
     Attributes:
         length: symbols to add.

@@ -36,7 +36,7 @@ def save_preset(task, folder: Path) -> keras_hub.models.Task:
 def preset_difference(
     model: keras_hub.models.Task, folder: Path, rows: dict, precision: str
 ) -> Difference:
-    """How far the outputs of a preset that is read back lie from those that were written.
+    """Return the distance between outputs of a preset that is read back and of the model.
 
     Args:
         model: as it was written.

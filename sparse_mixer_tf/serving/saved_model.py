@@ -1,4 +1,4 @@
-"""What every served model is: named signatures over weights, any number of rows."""
+"""The base of every served model: named signatures over weights, any number of rows."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How a run goes on, which changes nothing of its result."""
+"""Settings of a run that change nothing of its result."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from sparse_mixer_tf.settings.fields import Checked, SettingsError, setting
 
 @dataclass(frozen=True)
 class RunSettings(Checked):
-    """Where a run lives, how often it reports, what it does when something fails.
+    """Settings of a run's folder, of its reports, and of failures.
 
     None of it changes the result of a run in which nothing fails.
     """

@@ -1,4 +1,4 @@
-"""What is optimised and how."""
+"""Settings of the training."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from sparse_mixer_tf.settings.fields import Checked, SettingsError, setting
 
 @dataclass(frozen=True)
 class TrainingSettings(Checked):
-    """What is optimised and how: a change to any of these changes the result."""
+    """Settings of objective and optimizer; a change to any of them changes the result."""
 
     task: str = setting("pretrain", "What to train for.", ("pretrain", "classify", "causal_lm"))
     train_batch_size: int = setting(64, "Sequences in one optimizer step, all replicas.", least=1)
@@ -62,7 +62,7 @@ class TrainingSettings(Checked):
     seed: int = setting(0, "Decides initial weights, data order, masks and dropout.", least=0)
 
     def extends(self, earlier: "TrainingSettings") -> bool:
-        """Whether training with these only goes on where training with `earlier` ends."""
+        """Return whether training with these settings continues training with `earlier` ones."""
         if (self.train_epochs is None) != (earlier.train_epochs is None):
             return False
         longer = self.train_steps >= earlier.train_steps and (

@@ -1,4 +1,4 @@
-"""What to optimise and how to score it; the trainer asks a task for everything it needs."""
+"""Tasks: objective and score; the trainer asks a task for everything it needs."""
 
 from sparse_mixer_tf.tasks.causal_lm import LanguageModel
 from sparse_mixer_tf.tasks.classification import Classification

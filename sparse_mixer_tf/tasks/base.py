@@ -1,4 +1,4 @@
-"""What the trainer asks of a task."""
+"""The interface between the trainer and a task."""
 
 import abc
 from pathlib import Path
@@ -59,7 +59,7 @@ class Task(abc.ABC):
 
     @property
     def vocabulary_file(self) -> str:
-        """Where in its workdir a run keeps its vocabulary."""
+        """Path of the vocabulary in the workdir of a run."""
         return "vocabulary/spm.model"
 
     def read_vocabulary(self, path: Path):
@@ -112,7 +112,7 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def cost_table(self, tokens: int) -> list[Cost]:
-        """What the model costs, a row a sublayer; known before it is built.
+        """Return the cost of the model, a row a sublayer; known before it is built.
 
         Args:
             tokens: tokens routed together on one device.
@@ -120,7 +120,7 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def data_line(self) -> str:
-        """How much there is to train on and to score on, for people."""
+        """Return a line with the amount of training and held-out data."""
 
     @abc.abstractmethod
     def batch_lines(self, batch: dict, rows: int) -> list[str]:
@@ -157,7 +157,7 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def samples(self, sums: dict) -> list[dict]:
-        """What the model says about a few held-out examples, for people."""
+        """Return the model's answers to a few held-out examples."""
 
     @abc.abstractmethod
     def sample_lines(self, samples: list[dict]) -> list[str]:

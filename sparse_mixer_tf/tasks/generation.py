@@ -1,4 +1,4 @@
-"""What a language model says after a prompt."""
+"""Continuation of prompts by a language model."""
 
 import unicodedata
 

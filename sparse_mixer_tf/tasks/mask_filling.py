@@ -1,4 +1,4 @@
-"""What a masked language model says in place of the masks of a text."""
+"""Fills of the masks of a text by a masked language model."""
 
 import numpy as np
 

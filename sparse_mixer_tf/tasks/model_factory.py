@@ -21,7 +21,7 @@ ROUTING_MEANS = (
 
 
 class Forward(NamedTuple):
-    """What a model says about a batch.
+    """Outputs and losses of a model for a batch.
 
     Attributes:
         outputs: of the model.
@@ -35,7 +35,7 @@ class Forward(NamedTuple):
 
 
 def routing_settings(model: ModelSettings) -> RoutingSettings | None:
-    """How the experts of a model are routed to; None where it has no experts."""
+    """Return the routing settings of a model; None where it has no experts."""
     if "g" not in model.architecture:
         return None
     return RoutingSettings(
@@ -104,7 +104,7 @@ def forward(model, batch: dict, key) -> Forward:
 
 
 def routing_metrics(routing: list, share) -> dict:
-    """What a part of a batch contributes to the routing metrics of a step.
+    """Return the contribution of a part of a batch to the routing metrics of a step.
 
     Args:
         share: float, 1 / number of parts.
@@ -122,7 +122,7 @@ def routing_metrics(routing: list, share) -> dict:
 
 
 def routing_sums(routing: list) -> dict:
-    """What a held-out batch adds to the routing sums."""
+    """Return the contribution of a held-out batch to the routing sums."""
     if not routing:
         return {}
     layers = by_use(routing)

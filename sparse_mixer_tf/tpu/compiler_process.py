@@ -40,7 +40,7 @@ def main(topology: str, *paths: str) -> None:
 
 
 def compiled(artifact: bytes, device) -> dict:
-    """What the compiler says of one module."""
+    """Return the compiler's results for one module."""
     with jax_mlir.make_ir_context() as context:
         module = stablehlo.deserialize_portable_artifact(context, artifact)
         drop_copies(module.operation)
@@ -82,7 +82,7 @@ def inner_operations(operation):
 
 
 def is_dynamic(op) -> bool:
-    """Whether a size of a result is unknown, be it bounded: `tensor<?xf32, #stablehlo.bounds<8>>`.
+    """Return whether a size is unknown, bounded or not: `tensor<?xf32, #stablehlo.bounds<8>>`.
 
     The compiler may take it and pad; a batch that is padded to the largest of its sizes is one that
     was not meant.

@@ -19,7 +19,7 @@ def seconds(program: Compiled, chip: Chip) -> float:
 
 
 def is_bound_by_memory(program: Compiled, chip: Chip) -> bool:
-    """Whether it waits for its HBM rather than for its products."""
+    """True if the time is bound by HBM and not by products."""
     return program.bytes / chip.bandwidth > program.flops / chip.peak
 
 
@@ -50,7 +50,7 @@ def _time(result: Compiled, chip: Chip) -> str:
 
 
 def notes(topology: Topology, results: list, micro_batches: int) -> list[str]:
-    """What must be known to read the table."""
+    """Return the notes that the table needs."""
     lines = [
         f"Compiled for {topology.chip.name}, one of {topology.chips} chips; what chips send each "
         "other is left out.",

@@ -118,7 +118,7 @@ class Checkpoints:
         return next(iter(self._manifests(reversed(self.steps()))), None)
 
     def is_whole(self, step: int) -> bool:
-        """Whether the checkpoint of a step can be read; a warning tells why not."""
+        """Return whether the checkpoint of a step can be read; a warning names the fault."""
         return self._load(step) is not None
 
     def restore_latest(self) -> dict | None:

@@ -66,7 +66,7 @@ def _words(name: str) -> str:
 
 
 class Stopwatch:
-    """Where the time of the loop goes, between two progress lines.
+    """Time of the loop by part, between two progress lines.
 
     `with stopwatch.part("data"):` adds to a part; `read()` gives the seconds of each part and of
     training as a whole since the last reading; evaluations and the like are not training.

@@ -1,4 +1,4 @@
-"""Where measurements go: `metrics.jsonl` and TensorBoard."""
+"""Writers of measurements: `metrics.jsonl` and TensorBoard."""
 
 import json
 import os

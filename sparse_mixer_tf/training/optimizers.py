@@ -163,7 +163,7 @@ def warmup_factor(step, warmup_steps: int):
 
 
 def decay_factor(step, decay: str, warmup_steps: int, total_steps: int):
-    """What the peak rate is multiplied by after the warm-up.
+    """Return the factor of the peak rate after the warm-up.
 
     Args:
         step: float or int scalar.

@@ -1,4 +1,4 @@
-"""What ends a run early: a signal, or a request that stands for one.
+"""The early end of a run: by a signal, or by a request that stands for one.
 
 Hearing of it before a machine of Google's cloud is taken away: its metadata server says so.
 
@@ -62,7 +62,7 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def notice() -> str | None:
-    """What the metadata server announces, as `preempted=TRUE`; None if the machine stays.
+    """Return the metadata server's notice, as `preempted=TRUE`; None if the machine stays.
 
     Raises:
         OSError, http.client.HTTPException: no such server, or it does not answer in time.

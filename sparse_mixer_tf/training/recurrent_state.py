@@ -1,4 +1,4 @@
-"""What a model carries from one batch to the next, each row of the batch its own."""
+"""The state that a model carries from one batch to the next, for each row of the batch."""
 
 from collections.abc import Callable
 

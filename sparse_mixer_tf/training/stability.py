@@ -1,4 +1,4 @@
-"""Whether an update may be applied, decided inside the step so that nothing waits for it.
+"""Guards of an update, decided inside the step so that nothing waits for them.
 
 What happens after a step whose update was not applied.
 """

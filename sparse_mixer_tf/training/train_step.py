@@ -28,7 +28,7 @@ from sparse_mixer_tf.training.stability import judge, new_history, remember
 
 
 class Objective(Protocol):
-    """What a task gives the step. Tensors are this replica's, or this micro-batch's."""
+    """Loss of a task for the step. Tensors are this replica's, or this microbatch's."""
 
     def normalizers(self, batch: dict) -> dict:
         """Counts to divide by, as sums over `batch`; the step adds them over replicas."""

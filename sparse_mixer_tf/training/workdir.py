@@ -33,7 +33,7 @@ def describe_changes(before: dict, now: dict) -> list[str]:
 
 
 def read_settings(workdir: Path) -> dict | None:
-    """What the run in this folder was made of; None if there is no run.
+    """Return the settings of the run in this folder; None if there is no run.
 
     Raises:
         SettingsError: if the folder holds something else, or the settings cannot be read.
@@ -57,7 +57,7 @@ def read_settings(workdir: Path) -> dict | None:
 
 
 def settings_of_run(workdir: Path, flag: str = "workdir") -> dict:
-    """What the run in this folder was made of, where there must be one.
+    """Return the settings of the run in this folder, where there must be one.
 
     Args:
         workdir: the folder.
@@ -73,7 +73,7 @@ def settings_of_run(workdir: Path, flag: str = "workdir") -> dict:
 
 
 def _is_empty(workdir: Path) -> bool:
-    """Whether a run may start here; what a start that was killed at once left does not count."""
+    """Return whether a run may start here; the rest of a start that was killed does not count."""
     left = {FLAGS, FLAGS + ".writing", SETTINGS + ".writing"}
     return workdir.is_dir() and {path.name for path in workdir.iterdir()} <= left
 
@@ -130,7 +130,7 @@ def as_it_began(
 
 
 def is_extended(workdir: Path, before: dict, asked: dict, training: TrainingSettings) -> bool:
-    """Whether the run in the folder is now asked for more steps.
+    """Return whether the run in the folder is now asked for more steps.
 
     Args:
         before: what it was made of; completed by what is newer than it.

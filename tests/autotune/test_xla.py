@@ -56,7 +56,7 @@ def test_where_there_is_no_choice_nothing_is_timed(device, can_compile):
 
 
 def _operations(way: str) -> tuple[set[str], np.ndarray]:
-    """What runs of a product between chains of elementwise operations, and its result."""
+    """Return the operations of a product between elementwise chains, and its result."""
 
     @tf.function(autograph=False)
     def product(x, y):

@@ -1,4 +1,4 @@
-"""What the comparison starts, and the table that it makes of it."""
+"""The runs that the comparison starts, and its table."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""How programs end."""
+"""The end of programs."""
 
 import subprocess
 import sys

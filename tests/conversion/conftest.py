@@ -1,4 +1,4 @@
-"""What the tests of conversions share: our model made of a plain one, by way of its preset."""
+"""Fixtures of conversions: our model made of a plain one, by way of its preset."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What is written is a run to start from, and what a run left is read."""
+"""A converted model is a run to start from, and a run is read back."""
 
 import dataclasses
 import json

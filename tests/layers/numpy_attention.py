@@ -4,7 +4,7 @@ import numpy as np
 
 
 def attention(x, memory, table, weights, num_heads, *, mask=None, attend_to_self=False):
-    """What `RelativeSelfAttention` is to give.
+    """Return the outputs of `RelativeSelfAttention`, written by hand.
 
     Args:
         x: [batch, block, d_model].

@@ -1,4 +1,4 @@
-"""What every layer keeps to, whatever it does."""
+"""The contract of every layer."""
 
 import json
 

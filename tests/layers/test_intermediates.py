@@ -1,4 +1,4 @@
-"""What is observed of a layer is what its output is made of."""
+"""Observed intermediates of a layer add up to its output."""
 
 import keras
 import numpy as np

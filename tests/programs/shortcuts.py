@@ -1,4 +1,4 @@
-"""What a program of a test does otherwise than a user's, in its own process, before it begins."""
+"""Changes to a program under test, made in its own process before it begins."""
 
 import io
 import os

@@ -21,7 +21,7 @@ def latest_bits(workdir: Path) -> dict[str, bytes]:
 
 
 def metrics(workdir: Path, split: str = "train") -> dict[int, dict]:
-    """What a run logged, by step."""
+    """Return the logged records of a run, by step."""
     lines = (workdir / "metrics.jsonl").read_text().splitlines()
     return {r["step"]: r for r in map(json.loads, lines) if r["split"] == split}
 
@@ -60,7 +60,7 @@ class Run:
 
 
 class MetadataServer(ThreadingHTTPServer):
-    """What a machine of Google's cloud asks about itself: `values`, by name."""
+    """The metadata of a machine of Google's cloud: `values`, by name."""
 
     daemon_threads = True
 

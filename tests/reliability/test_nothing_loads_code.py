@@ -1,4 +1,4 @@
-"""What a run reads, others may have written: nothing of it may be executed."""
+"""Files that a run reads may come from others: nothing in them is executed."""
 
 import ast
 from pathlib import Path

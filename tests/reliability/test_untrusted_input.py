@@ -23,7 +23,7 @@ def _flags_as_they_were():
 
 
 def _parse(capsys, *arguments) -> str:
-    """What a program says of its flags as it ends with code 2."""
+    """Return the message of a program that ends with code 2."""
     with pytest.raises(SystemExit) as ended:
         app._parse(["program", *arguments], None)
     assert ended.value.code == app.BAD_INPUT

@@ -1,4 +1,4 @@
-"""Which parts of a batch wait for one another; that they add up is in test_step and test_memory."""
+"""Parts of a batch that wait for one another; their sums are in test_train_step."""
 
 import pytest
 import tensorflow as tf

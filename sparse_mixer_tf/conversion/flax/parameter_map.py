@@ -1,4 +1,4 @@
-"""How the published JAX models name and lay out their parameters, and how ours do.
+"""Names and layouts of the parameters of the published JAX models, and of ours.
 
 A layer there, which is a mixing or attention sublayer and a feed-forward, is two sublayers here.
 
@@ -50,7 +50,7 @@ def to_ours(path: str, array: np.ndarray, letters: str, head: str) -> tuple[str,
 
 
 def layer_parts(paths) -> dict[int, set[str]]:
-    """What the encoder's layers are made of: by number of the layer, names of its parts."""
+    """Return the names of the parts of each layer of the encoder, by the layer's number."""
     parts: dict[int, set[str]] = {}
     for path in paths:
         names = path.split("/")

@@ -18,7 +18,7 @@ from sparse_mixer_tf.settings import ModelSettings, SettingsError
 
 
 class Kind(NamedTuple):
-    """What sets BERT and FNet apart.
+    """Differences between BERT and FNet.
 
     Attributes:
         letters: of a layer.
@@ -59,7 +59,7 @@ PLAIN = {
 
 
 class HuggingFaceConfig(NamedTuple):
-    """What a `config.json` says.
+    """The settings of a `config.json`.
 
     Attributes:
         kind: `bert` or `fnet`.
@@ -151,7 +151,7 @@ def _labels(id2label) -> tuple[str, ...]:
 
 
 def kind_of(model: PlainModel) -> str:
-    """Which of the two a model is.
+    """Return the kind of a model: BERT or FNet.
 
     Raises:
         SettingsError: Hugging Face has no such model; what of it, and where.

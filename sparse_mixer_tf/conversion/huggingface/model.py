@@ -31,7 +31,7 @@ TIED = {"cls.predictions.decoder.weight": WORDS, "cls.predictions.decoder.bias":
 
 
 def is_model(place: Path) -> bool:
-    """Whether a folder holds a model of Hugging Face, of whatever type."""
+    """Return whether a folder holds a model of Hugging Face, of any type."""
     return "model_type" in (_json(place / CONFIG) or {})
 
 

@@ -1,4 +1,4 @@
-"""How Hugging Face names and lays out the tensors of BERT and FNet, and how ours are.
+"""Names and layouts of Hugging Face's tensors of BERT and FNet, and of ours.
 
 Their dense layers are [out, in], ours [in, out]. Their `seq_relationship` calls the true second
 part class 0, ours is class 1.

@@ -1,4 +1,4 @@
-"""How far back each head of attention looks, learned."""
+"""Learned attention spans, one for each head."""
 
 import math
 

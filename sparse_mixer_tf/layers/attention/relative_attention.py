@@ -143,7 +143,7 @@ class RelativeSelfAttention(keras.layers.Layer):
 
 
 def _probabilities(query, key, position_table, span_mask):
-    """What share of its attention each query gives to each row.
+    """Return the attention probabilities of each query.
 
     Args:
         query: [batch, heads, ..., rows, d_head].

@@ -1,4 +1,4 @@
-"""Which rows each query of a block sees: geometry by padding and reshaping, without indices."""
+"""The rows that each query of a block sees: relative shift by padding and reshaping."""
 
 import math
 

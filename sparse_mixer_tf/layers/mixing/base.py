@@ -1,4 +1,4 @@
-"""What the five mixing sublayers share: padding, sequence length, and the choice FFT or matmul."""
+"""Parts that all mixing sublayers share: padding, sequence length, FFT or matrix products."""
 
 import keras
 from keras import ops
@@ -51,7 +51,7 @@ class Mixing(keras.layers.Layer):
 
     @classmethod
     def fft_is_faster(cls, seq: int, hidden: int, device: str = "cpu") -> bool:
-        """Whether `auto` takes the FFT for this shape on a kind of device.
+        """Return whether `auto` takes the FFT for this shape on a kind of device.
 
         Measured on 2 CPU cores in float32, forward and backward, 4,096 tokens, FFT / matmul, graph
         (`benchmarks/mixing.py`; XLA puts the borders at the same sizes). GPUs were not measured and

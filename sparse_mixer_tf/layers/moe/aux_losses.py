@@ -4,7 +4,7 @@ from keras import ops
 
 
 def balance_loss(probabilities, real, num_selected_experts: int):
-    """How unevenly the experts are chosen; 1 where one choice a token is even.
+    """Return the balance loss (auxiliary loss); 1 where one choice a token is even.
 
     num_experts^2 times the mean over experts of (share of tokens that choose it) x (its mean
     probability), with each group weighted by its real tokens.

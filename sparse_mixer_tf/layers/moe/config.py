@@ -1,4 +1,4 @@
-"""How a mixture-of-experts layer routes its tokens."""
+"""Settings of routing in a mixture-of-experts layer."""
 
 import dataclasses
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Where every choice of every token is served, and how rows get there and back.
+"""Dropless experts: rows to experts and back, without a capacity.
 
 Experts on every choice of every token: in turn, or where shapes are static, in slots and runs.
 

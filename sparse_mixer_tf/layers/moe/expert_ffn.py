@@ -33,7 +33,7 @@ class ExpertWeights(NamedTuple):
 
 
 class HiddenLayer(NamedTuple):
-    """What stands between the two products.
+    """The hidden layer of an expert's FFN: activation and dropout.
 
     Attributes:
         activation: an `Activation`.
@@ -46,12 +46,12 @@ class HiddenLayer(NamedTuple):
     key: Any = None
 
     def dropped(self, x):
-        """What dropout leaves of x; the same elements each time, so it is its own gradient too."""
+        """Return x after dropout of the same elements each time, which is its own gradient too."""
         return x if self.key is None else drop(x, self.dropout_rate, self.key)
 
 
 class Passed(NamedTuple):
-    """What the forward pass leaves for the backward pass."""
+    """Residuals of the forward pass for the backward pass."""
 
     before_activation: Any
     hidden: Any

@@ -21,7 +21,7 @@ _active = threading.local()
 
 
 class Exchange(Protocol):
-    """What the trainer gives layers whose experts are apart.
+    """Communication between replicas that hold different experts; the trainer implements it.
 
     Attributes:
         parts: how many replicas there are.
@@ -36,7 +36,7 @@ class Exchange(Protocol):
         """Gives each replica its part of `array`, cut along the first axis."""
 
     def is_between_replicas(self) -> bool:
-        """Whether the code runs on one of several replicas, which then all run it."""
+        """Return whether the code runs on one of several replicas, which then all run it."""
 
     def whole(self, variable) -> Any:
         """The parts of all replicas after one another; for code that runs outside of them."""

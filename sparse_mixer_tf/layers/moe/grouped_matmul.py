@@ -44,7 +44,7 @@ class Turns:
         self._sizes = _one_by_one(ops.stack([choices.count, zeros - 1], axis=1))
 
     def serve(self, x, weights: ExpertWeights) -> tuple[Any, tuple]:
-        """What each choice is given, [choices, d_model], and what the gradient needs."""
+        """Return the output for each choice, [choices, d_model], and the gradient's residuals."""
         rows = self._apart(ops.take(x, self._choices.number % self._num_tokens, axis=0))
         own = ExpertWeights(*map(_one_by_one, weights))
         before = _products(rows, own.kernel_in, own.bias_in)
@@ -79,7 +79,7 @@ class Turns:
         return [ops.slice(rows, place, size) for place, size in places]
 
     def _dropped(self, rows: list) -> list:
-        """What dropout leaves: of the rows of all at once, as it counts elements from the first."""
+        """Return the rows of each expert after dropout, with elements counted over all experts."""
         if self._layer.key is None:
             return rows
         return self._apart(self._layer.dropped(self._joined(rows)))
@@ -161,7 +161,7 @@ def shortest_run(num_choices, num_experts: int):
 
 
 def overhang(num_choices, num_experts: int):
-    """How many rows a run may reach beyond the last choice."""
+    """Return the number of rows that a run may reach beyond the last choice."""
     return 2 * shortest_run(num_choices, num_experts)
 
 

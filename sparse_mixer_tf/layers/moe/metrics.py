@@ -1,4 +1,4 @@
-"""What a router did, in numbers; over real tokens alone.
+"""Metrics of a router, over real tokens alone.
 
 Which expert took which token, as one table, whoever chose.
 """

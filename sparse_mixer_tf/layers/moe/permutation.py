@@ -12,7 +12,7 @@ from keras import ops
 
 
 class Choices(NamedTuple):
-    """Which tokens chose which experts, sorted by expert.
+    """Choices of experts by tokens, sorted by expert.
 
     Choice number `i * tokens + t` is the i-th choice of token t. Choices of padding come after
     those of the last expert and are counted nowhere.
@@ -100,13 +100,13 @@ def first_slots(choices: Choices, num_tokens, capacity) -> Slots:
 
 
 def slots_in_use(choices: Choices, capacity) -> Any:
-    """How many slots an expert fills: `capacity`, or none where most choices would find no slot."""
+    """Return the slots that an expert fills: `capacity`, or 0 where most choices find no slot."""
     seated = ops.sum(ops.minimum(choices.count, capacity))
     return ops.where(2 * seated >= ops.sum(choices.count), capacity, 0)
 
 
 def slot_of_choice(choices: Choices, capacity, in_use) -> tuple[Any, Any]:
-    """Where among the flattened first slots each choice sits, and whether it does.
+    """Return the index of each choice among the flattened first slots, and if it has one.
 
     Args:
         capacity: slots of an expert.

@@ -156,7 +156,7 @@ def softmax_of_largest(logits, count: int):
 
 
 def largest(x, count: int):
-    """Whether each element is among the `count` largest of the last axis: bool, the shape of x.
+    """Return a mask of the `count` largest of the last axis: bool, the shape of x.
 
     Of equal elements the first ones are.
     """

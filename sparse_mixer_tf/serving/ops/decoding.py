@@ -92,7 +92,7 @@ class CarriedReading:
         return self._next(last, memory)
 
     def after(self, token_ids: tf.Tensor, lengths: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """What `next` gives behind whole texts, of at least one token each."""
+        """Return the result of `next` for the symbol after whole texts of at least one token."""
         memory = self.read(token_ids, lengths - 1)
         return self.next(tf.gather(token_ids, lengths - 1, axis=1, batch_dims=1), memory)
 

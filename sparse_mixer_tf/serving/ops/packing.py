@@ -67,7 +67,7 @@ class Packer:
         return self._rows(ids, tf.zeros_like(ids))
 
     def mask_slots(self, token_ids: tf.Tensor, predictions: int) -> tuple[tf.Tensor, tf.Tensor]:
-        """Where the first masks of each row stand.
+        """Return the positions of the first masks of each row.
 
         Args:
             token_ids: int32 [batch, seq].
@@ -83,7 +83,7 @@ class Packer:
         return tf.where(real, places, 0), real
 
     def _kept(self, sizes: tf.Tensor) -> tf.Tensor:
-        """How much of each segment stays; both int32 [batch, segments]."""
+        """Return the tokens of each segment that stay; int32 [batch, segments]."""
         segments = sizes.shape[1]
         if self._truncation == "right":
             starts = tf.cumsum(sizes + 1, axis=1, exclusive=True)

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 
 class Choice(NamedTuple):
-    """How symbols are chosen, one value a row.
+    """Sampling parameters, one value a row.
 
     Attributes:
         temperature: float32 [batch]; below 1 likely symbols are favoured, 0 takes the likeliest.

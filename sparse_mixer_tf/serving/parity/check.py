@@ -25,7 +25,7 @@ AWKWARD = (
 
 
 class Difference(NamedTuple):
-    """How far two sets of answers lie apart.
+    """The distance between two sets of answers.
 
     Attributes:
         between: what was compared.
@@ -127,7 +127,7 @@ def difference(
     tolerance: float,
     rows_allowed: int | None,
 ) -> Difference:
-    """How far the arrays that `theirs` names lie apart, row by row."""
+    """Return the distance of the arrays that `theirs` names, row by row."""
     largest, apart = 0.0, np.zeros(0, bool)
     for name, array in theirs.items():
         if ours[name].shape != array.shape:
@@ -166,7 +166,7 @@ def _finite(between: str, outputs: dict) -> Difference:
 def regret(
     model: keras.Model, probe: Probe, written: np.ndarray, tolerance: float, rows_allowed: int
 ) -> Difference:
-    """How much likelier another symbol was, to the live model, than one that was written.
+    """Return the live model's advantage of another symbol over the one that was written.
 
     Args:
         model: the live language model, which reads each text whole.

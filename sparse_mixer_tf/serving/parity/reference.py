@@ -1,4 +1,4 @@
-"""What the model that was trained says of texts: the other side of every comparison.
+"""Answers of the trained model to texts: the other side of every comparison.
 
 Texts are encoded in Python here, by the code that training used, and the Keras model is called
 directly; nothing of a served graph takes part.

@@ -98,7 +98,7 @@ def _pieced(task) -> Texts:
 
 
 def _text(task, ids: np.ndarray) -> str | bytes:
-    """What ids stand for; of bytes the bytes, which need not end with a character."""
+    """Return the text of ids; of bytes the bytes, which need not end with a character."""
     if task.data_settings.tokenizer == "byte":
         return bytes(task.vocabulary.symbols[i] for i in ids)
     return task.vocabulary.decode(ids)

@@ -16,7 +16,7 @@ from sparse_mixer_tf.serving.parity import worker
 
 
 class Request(NamedTuple):
-    """What is asked.
+    """A request to the fresh process.
 
     Attributes:
         signature: its name.
@@ -30,7 +30,7 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What came back.
+    """The answer of the fresh process.
 
     Attributes:
         outputs: arrays by name.

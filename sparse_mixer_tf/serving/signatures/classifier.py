@@ -12,7 +12,7 @@ from sparse_mixer_tf.serving.saved_model import ServedModel, Signature
 
 
 def segment_inputs(segments: tuple[str, ...]) -> dict[str, str]:
-    """What the inputs for texts are called, and what belongs in each.
+    """Return the name of each text input, and of the segment that it takes.
 
     Args:
         segments: names of the segments as the data have them.

@@ -77,7 +77,7 @@ class Agreement:
         return total * self._cluster.size / self._strategy.num_replicas_in_sync
 
     def any(self, value: bool) -> bool:
-        """Whether it is true in one of them."""
+        """Return whether it is true in one of the processes."""
         return self.total(float(value)) > 0
 
     def check_same(self, what: str, value: int) -> None:

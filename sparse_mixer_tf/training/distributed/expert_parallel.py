@@ -94,7 +94,7 @@ class ExpertExchange:
         return -(-longest // _unit(bound)) * _unit(bound)
 
     def is_apart(self, variable) -> bool:
-        """Whether it is a variable of experts apart."""
+        """Return whether a variable belongs to experts that replicas share out."""
         return variable.path in self._paths
 
     def build(self, optimizer: keras.optimizers.Optimizer, variables: list) -> None:

@@ -31,7 +31,7 @@ def distributed(stream: tf.data.Dataset, strategy: tf.distribute.Strategy, clust
 
 
 def has_remote_devices(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process drives devices of others, as with a TPU slice of several hosts."""
+    """Return whether this process drives remote devices, as on a TPU slice of several hosts."""
     return isinstance(strategy, tf.distribute.TPUStrategy) and any(
         "/job:localhost/" not in device for device in strategy.extended.worker_devices
     )

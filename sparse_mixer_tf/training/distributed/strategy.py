@@ -1,4 +1,4 @@
-"""Which devices a run trains on."""
+"""The devices that a run trains on."""
 
 import functools
 

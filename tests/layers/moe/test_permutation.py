@@ -28,7 +28,7 @@ in_both_ways = pytest.mark.parametrize("varying", [pytest.param(False, id="stati
 
 
 def loop_over_tokens(layer, x, mask, selected):
-    """What dropless routing should give, one token and one expert at a time, in float64."""
+    """Return dropless routing, one token and one expert at a time, in float64."""
     router, experts = layer.router, layer.experts
     kernels = [np.asarray(v, "float64") for v in experts.trainable_variables]
     y = np.zeros(x.shape)

@@ -252,7 +252,7 @@ def test_routing_that_looks_ahead_is_no_causal_routing(settings, message):
 
 
 def test_second_choices_with_a_capacity_do_look_ahead():
-    """Why they are refused: the last token changes what an earlier one gets."""
+    """Show the reason for the refusal: the last token changes an earlier one's output."""
 
     def earlier_outputs(selected, last):
         layer = make("top_k", "tokens_choose", num_selected_experts=selected, capacity_factor=0.5)

@@ -125,7 +125,7 @@ def test_batches_and_tensors_keep_their_contract(corpus, batches):
 
 
 def scored(batches):
-    """What a model with unbounded memory would be asked: target -> the ids it has read before.
+    """Return, for each target, the ids that a model with unbounded memory has read before.
 
     Rows are followed from batch to batch; a target that counts twice fails.
     """

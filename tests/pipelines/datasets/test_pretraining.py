@@ -65,7 +65,7 @@ def test_hosts_that_do_not_divide_the_batch_are_refused(store, settings):
 
 
 def signatures(store, settings, seed, positions):
-    """What each position of the stream shows, masks undone."""
+    """Return the tokens of each position of the stream, masks undone."""
     batch = pretraining.batch_at(store, settings, seed, 0, positions)
     ids = batch["token_ids"].copy()
     rows, slots = np.nonzero(batch["mask_weights"])

@@ -120,7 +120,7 @@ def test_copies_of_validation_documents_of_any_slice_are_dropped(data, tmp_path,
 
 
 def identities(folder):
-    """Which file lies under each name: a file that is written again is another one."""
+    """Return the file under each name: a file that is written again is another one."""
     return {path.name: path.stat().st_ino for path in (folder / "train").iterdir()}
 
 

@@ -162,6 +162,11 @@ class DataSettings:
         return json.dumps(dataclasses.asdict(self), indent=2)
 
     @classmethod
+    def completed(cls, values: dict) -> dict:
+        """Return settings as an earlier version wrote them, with defaults for newer ones."""
+        return {item.name: item.default for item in dataclasses.fields(cls)} | values
+
+    @classmethod
     def from_json(cls, text: str) -> "DataSettings":
         return cls(**json.loads(text))
 

@@ -9,6 +9,7 @@ python -m sparse_mixer_tf.evaluate --workdir=runs/brainformer --full_eval_mode -
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 from absl import flags
@@ -57,7 +58,8 @@ def main() -> int:
         raise SettingsError(f"--predictions: {workdir} is no run of --task=classify")
     trained_on = task.data_settings
     task.open_data(_data_settings(workdir, trained_on))
-    is_foreign = task.data_settings.dataset != trained_on.dataset
+    names = (task.data_settings.dataset, trained_on.dataset)
+    is_foreign = len({os.path.realpath(os.path.expanduser(name)) for name in names}) == 2
     if FLAGS.predictions:
         for path in write_predictions(task, Path(FLAGS.predictions)):
             print(path)

@@ -112,7 +112,7 @@ def _open() -> tuple[Callable, list[str]]:
         answer = functools.partial(classify, model.answer, segments=segments, top=FLAGS.top)
     if facts["task"] != "causal_lm":
         words = sentencepiece_model.load(vocabulary)
-        return _noting_cuts(answer, words, facts["max_seq_length"]), fields
+        return _noting_cuts(answer, words, facts["max_seq_length"], len(fields)), fields
     # --seed is the flag of the trainer; here it makes the dice.
     names = ("sampler", "length", "temperature", "top_k", "top_p", "seed")
     how = sampling(*(FLAGS[name].value for name in names))
@@ -128,12 +128,13 @@ def _answers(answer: Callable, texts: list[str]) -> Iterator[tuple[dict, str]]:
         yield next(found) if text else ({"text": ""}, "")
 
 
-def _noting_cuts(answer: Callable, words: Vocabulary, length: int) -> Callable:
+def _noting_cuts(answer: Callable, words: Vocabulary, length: int, num_segments: int) -> Callable:
     """Return the same answers, with a note at each text that is longer than the model reads."""
 
     def noted(texts: list[str]) -> Iterator[tuple[dict, str]]:
         for text, (record, line) in zip(texts, answer(texts), strict=True):
-            segments = text.split("\t")
+            # A model of one text reads a tab as white space.
+            segments = text.split("\t") if num_segments > 1 else [text]
             parts = [part for segment in segments for part in segment.split(MASK)]
             # [CLS], a [SEP] behind each segment, and the masks themselves.
             count = 1 + len(parts) + sum(map(len, words.encode_batch(parts)))

@@ -16,6 +16,7 @@ from absl import flags
 
 import pipelines.flags
 import sparse_mixer_tf.cli.flags as package_flags
+from pipelines.settings import DataSettings
 from sparse_mixer_tf import reports
 from sparse_mixer_tf.autotune import xla
 from sparse_mixer_tf.autotune.mixing import in_known_mixing
@@ -87,6 +88,8 @@ def train() -> int:
     training, run = package_flags.training_settings(), package_flags.run_settings()
     before = workdirs.read_settings(workdir)
     if before is not None:
+        completed = DataSettings.completed(before["data"])
+        before["data"] = {k: v for k, v in completed.items() if k not in workdirs.PLACES}
         training, model_settings = as_it_began(before, training, model_settings)
     asked = {
         "model": model_settings.to_json(),

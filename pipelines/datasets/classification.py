@@ -115,8 +115,12 @@ class LabelledData:
         )
 
 
-def open_source(settings: DataSettings) -> LabelledSource:
-    """The source that `settings.dataset` names.
+def open_source(settings: DataSettings, labels: tuple[str, ...] | None = None) -> LabelledSource:
+    """Open the source that `settings.dataset` names.
+
+    Args:
+        settings: which data.
+        labels: the classes of a model that is there already, for files without all of them.
 
     Raises:
         InputError: no such data, not prepared, or not readable.
@@ -124,7 +128,7 @@ def open_source(settings: DataSettings) -> LabelledSource:
     if settings.dataset == "python_docs":
         return DocumentedLibrary(settings)
     if files.is_file(settings.dataset):
-        return files.LabelledFiles(settings)
+        return files.LabelledFiles(settings, labels)
     if glue.is_glue(settings.dataset):
         return GlueSource(settings.dataset, settings.data_dir, settings.mark_spans)
     raise InputError(
@@ -159,7 +163,7 @@ def open_data(
     """
     if words is None and settings.vocab_filepath:
         words = sentencepiece_model.load(settings.vocab_filepath)
-    source = open_source(settings)
+    source = open_source(settings, labels)
     if labels is not None and set(source.labels) != set(labels):
         raise InputError(
             f"--dataset={settings.dataset} has the labels {_listed(source.labels)}, the model "

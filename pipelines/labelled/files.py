@@ -57,12 +57,17 @@ class LabelledFiles:
     original_metrics = ()
     validation, test, whole = ("validation",), (), ("all",)
 
-    def __init__(self, settings: DataSettings):
+    def __init__(self, settings: DataSettings, labels: tuple[str, ...] | None = None):
         """Read the file.
 
+        Args:
+            settings: which file, which fields.
+            labels: the classes of a model that is there already, of which the file may lack some;
+                none for a number to predict. Those of the training rows if None.
+
         Raises:
-            InputError: it cannot be read, lacks a field, a text or a label, or a label of the
-                validation rows is not among those of the training rows.
+            InputError: it cannot be read, lacks a field, a text or a label, or a label is not
+                among the classes.
         """
         dataset, self._settings = settings.dataset, settings
         if not settings.text_fields:
@@ -78,7 +83,10 @@ class LabelledFiles:
         if not self._everything:
             bad = f", and {self._bad} (first {self._bad.first})" if self._bad.counts else ""
             raise InputError(f"--dataset={dataset} has no rows{bad}; add some")
-        self._set_labels()
+        if labels is None:
+            self._set_labels()
+        else:
+            self._take_labels(labels)
         counts = ", ".join(f"{split} {len(rows)}" for split, rows in self._rows.items())
         self.description = f"{dataset} ({counts})"
 
@@ -143,6 +151,18 @@ class LabelledFiles:
                 "with --drop_unlabelled, or take -1 for a class with --label_type=class"
             )
 
+    def _take_labels(self, known: tuple[str, ...]) -> None:
+        """Take the classes of a model, and refuse labels that are not among them."""
+        self.labels = known
+        self.metrics = ("accuracy", "macro_f1") if known else ("pearson", "spearman")
+        for row in _labelled(self._everything):
+            fits = row.label in known if known else labels.as_number(row.label) is not None
+            if not fits:
+                raise InputError(
+                    f"{row.where}: {self._settings.label_field}={row.label!r} is none of the "
+                    f"model's labels, {', '.join(known) or 'numbers'}; mend the row or remove it"
+                )
+
     def _set_labels(self) -> None:
         """Set the classes and the scores; numbers to predict have no classes."""
         settings, dataset = self._settings, self._settings.dataset
@@ -171,7 +191,7 @@ class LabelledFiles:
                 f"--dataset={dataset}: every training row has {settings.label_field}="
                 f"{self.labels[0]!r}; a classifier needs two labels"
             )
-        for row in self._rows["validation"]:
+        for row in [*self._rows["validation"], *_labelled(self._rows.get("test", []))]:
             if row.label not in self.labels:
                 raise InputError(
                     f"{row.where}: {settings.label_field}={row.label!r} is not among the labels of "
@@ -277,6 +297,12 @@ def _table(stream: Any, kind: str, path: Path) -> Iterator[tuple[int, dict]]:
                     f"{path}:{reader.line_num} has {count} fields, the header has {known} "
                     f"({', '.join(reader.fieldnames)}); quote or remove the "
                     f"{'tab' if kind == TSV else 'comma'} too many"
+                )
+            if None in row.values():
+                count = sum(value is not None for value in row.values())
+                raise InputError(
+                    f"{path}:{reader.line_num} has {count} fields, the header has {len(row)} "
+                    f"({', '.join(reader.fieldnames)}); fill in what is missing"
                 )
             yield reader.line_num, row
     except csv.Error as error:

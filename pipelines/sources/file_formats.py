@@ -68,6 +68,33 @@ def format_of(path: str | Path, formats: tuple[str, ...], flag: str = "dataset")
     return found
 
 
+# The first bytes of formats that a name without a suffix may hide.
+_MAGIC = {
+    b"PAR1": ".parquet", b"\x1f\x8b": ".gz", b"\xfd7zXZ": ".xz", b"BZh": ".bz2",
+    b"\x28\xb5\x2f\xfd": ".zst", b"PK\x03\x04": ".zip",
+}  # fmt: skip
+
+
+def refuse_disguised(path: str | Path, head: bytes) -> None:
+    """Refuse a file without a known suffix whose first bytes are of another format than text.
+
+    Args:
+        path: the file.
+        head: its first bytes, a line or more.
+
+    Raises:
+        InputError: naming the suffix that the file should have.
+    """
+    found = next((suffix for magic, suffix in _MAGIC.items() if head.startswith(magic)), None)
+    line = head.partition(b"\n")[0]
+    if line.lstrip()[:1] == b"{" and isinstance(parse_json(line)[0], dict):
+        found = ".jsonl"
+    if found:
+        raise InputError(
+            f"--dataset: {path} has no suffix and looks like {found}; rename it to end in {found}"
+        )
+
+
 def decompress(stream: BinaryIO, path: str | Path) -> BinaryIO:
     """Return the plain bytes of a stream whose file has this name."""
     _, compression = split_name(path)

@@ -74,9 +74,20 @@ def find(dataset: str) -> list[str | Path]:
                 f"--dataset={dataset}: there is no file {path}; check the path"
             ) from None
         file_formats.format_of(path, FORMATS)
+        if not file_formats.has_known_suffix(path, FORMATS):
+            file_formats.refuse_disguised(path, _head(path))
         if size == 0:
             raise InputError(f"--dataset={dataset}: {path} is empty; remove it or fill it")
     return paths
+
+
+def _head(path: str | Path) -> bytes:
+    """Return the first bytes of a file, plain; none if it is damaged, which reading it tells."""
+    with filesystem.open_binary(path) as file:
+        try:
+            return file_formats.decompress(file, path).read(2**16)
+        except file_formats.READ_ERRORS:
+            return b""
 
 
 class TextFiles:

@@ -36,12 +36,7 @@ def _parse(argv: Sequence[str], names: str | None) -> list[str]:
 
 
 # Two flags that set the same thing.
-RIVALS = {
-    "train_steps": "train_epochs",
-    "train_epochs": "train_steps",
-    "warmup_steps": "warmup_proportion",
-    "warmup_proportion": "warmup_steps",
-}
+RIVALS = (("train_steps", "train_epochs"), ("warmup_steps", "warmup_proportion"))
 
 
 def last_one_counts(argv: Sequence[str]) -> list[str]:
@@ -57,14 +52,11 @@ def last_one_counts(argv: Sequence[str]) -> list[str]:
     for argument in argv[1:]:
         is_value = kept and _wants_value(kept[-1]) and not argument.startswith("-")
         kept[-1:] = [[*kept[-1], argument]] if is_value else [*kept[-1:], [argument]]
-    last = {_name_of(group): group for group in kept}
-    replaced = set()
-    for name, group in last.items():
-        rival = RIVALS.get(name)
-        if rival in last and kept.index(last[rival]) < kept.index(group):
-            replaced.add(rival)
+    last = {_name_of(group): place for place, group in enumerate(kept)}
+    replaced = {min(pair, key=last.get) for pair in RIVALS if last.keys() >= set(pair)}
+    for name, place in last.items():
         may_be_unset = name in flags.FLAGS and flags.FLAGS[name].default is None
-        if may_be_unset and group == [f"--{name}="]:
+        if may_be_unset and kept[place] == [f"--{name}="]:
             replaced.add(name)
     return [argv[0], *(a for g in kept if _name_of(g) not in replaced for a in g)]
 

@@ -15,8 +15,6 @@ SETTINGS, FLAGS, VOCABULARY = "settings.json", "run.flags", "vocabulary/spm.mode
 # What every run says of itself; more came with later versions.
 _PARTS = {"model": dict, "training": dict, "data": dict, "vocabulary_fingerprint": str}
 # Where data lie does not change the result; what they hold is in the fingerprints.
-# Settings of the data that older runs do not name, with the value that they had.
-NEWER_DATA_SETTINGS = {"text_field": "text", "label_type": "auto", "drop_unlabelled": False}
 PLACES = ("data_dir", "cache_dir", "vocab_filepath", "max_bad_records")
 
 
@@ -145,7 +143,6 @@ def is_extended(workdir: Path, before: dict, asked: dict, training: TrainingSett
         )
     # A setting that is newer than the run has its default.
     before["model"] = ModelSettings.from_json(before["model"]).to_json()
-    before["data"] = NEWER_DATA_SETTINGS | before["data"]
     extended = before["training"] != asked["training"] and training.extends(
         TrainingSettings.from_json(before["training"])
     )

@@ -28,6 +28,10 @@ def parse():
         (["--train_epochs=3", "--train_steps=60"], ["--train_steps=60"]),
         (["--train_steps=60", "--train_epochs=3"], ["--train_epochs=3"]),
         (["--train_epochs", "3", "--train_steps", "60"], ["--train_steps", "60"]),
+        (
+            ["--seed=1", "--train_steps=6", "--train_epochs=3", "--train_steps=6"],
+            ["--seed=1", "--train_steps=6", "--train_steps=6"],
+        ),
         (["--warmup_proportion=0.1", "--warmup_steps=5"], ["--warmup_steps=5"]),
         (["--warmup_steps=5", "--warmup_proportion=0.1"], ["--warmup_proportion=0.1"]),
         (["--init_checkpoint=a", "--init_checkpoint="], []),

@@ -8,6 +8,7 @@ from pipelines.datasets import classification
 from pipelines.errors import InputError
 from pipelines.labelled import dataset
 from pipelines.labelled.examples import Example
+from pipelines.labelled.files import LabelledFiles
 from pipelines.settings import DataSettings
 from tests.tfds_folders import write_prepared
 
@@ -123,11 +124,22 @@ def test_the_first_batches_of_an_evaluation_show_whole_questions(words):
     assert np.concatenate(batches)[:7].tolist() == [0, 2, 5, 1, 3, 4, 6]
 
 
-def test_labels_in_another_order_become_those_of_the_model(tmp_path, words):
+def test_labels_in_another_order_become_those_of_the_model(tmp_path, words, monkeypatch):
+    # As a task of GLUE, whose labels are its own whatever the model's are.
+    monkeypatch.setattr(
+        classification, "open_source", lambda settings, labels=None: LabelledFiles(settings)
+    )
     data = classification.open_data(_file(tmp_path, ("a", "b")), words, labels=("b", "a"))
     plain = classification.open_data(_file(tmp_path, ("a", "b")), words)
     assert (data.train.labels == 1 - plain.train.labels).all()
     with pytest.raises(InputError, match="has the labels a, b, the model x, y; score a task"):
+        classification.open_data(_file(tmp_path, ("a", "b")), words, labels=("x", "y"))
+
+
+def test_a_file_is_read_with_the_classes_of_the_model(tmp_path, words):
+    data = classification.open_data(_file(tmp_path, ("a",)), words, labels=("b", "a"))
+    assert set(data.split("all").labels) == {1}
+    with pytest.raises(InputError, match="label='a' is none of the model's labels, x, y"):
         classification.open_data(_file(tmp_path, ("a", "b")), words, labels=("x", "y"))
 
 

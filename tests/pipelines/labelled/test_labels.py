@@ -133,3 +133,23 @@ def test_a_pattern_may_have_a_test_file(tmp_path):
 def test_labels_that_only_look_like_numbers_are_text():
     assert labels.normalize("1_000", "w", "label", "auto") == "1000"
     assert labels.as_number("inf") is None
+
+
+def test_a_row_with_too_few_fields_is_refused_with_its_line(tmp_path):
+    path = tmp_path / "a.tsv"
+    rows = [f"text {n}\tyes" for n in range(9)]
+    rows[4] = "text 4"
+    path.write_text("\n".join(["text\tlabel", *rows]))
+    with pytest.raises(InputError, match=r"a.tsv:6 has 1 fields, the header has 2 \(text, label"):
+        opened(path)
+
+
+def test_a_file_for_a_model_that_is_there_may_lack_classes(tmp_path):
+    settings = DataSettings(dataset=str(write(tmp_path / "a.jsonl", ["b"])), text_fields="text")
+    source = LabelledFiles(settings, ("a", "b"))
+    assert [example.label for example in source.read("all")] == [1]
+    write(tmp_path / "a.jsonl", ["b", "c"])
+    with pytest.raises(InputError, match=r"a.jsonl:2: label='c' is none of the model's"):
+        LabelledFiles(settings, ("a", "b"))
+    write(tmp_path / "a.jsonl", [1, 2.5])
+    assert [example.label for example in LabelledFiles(settings, ()).read("all")] == [1, 2.5]

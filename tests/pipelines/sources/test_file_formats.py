@@ -144,3 +144,18 @@ def test_zstd_lines_are_whole_across_blocks():
         pyarrow.PythonFile(io.BytesIO(COMPRESS[".zst"](data)), "r"), "zstd"
     )
     assert b"".join(line for _, line in file_formats.lines(stream)) == data
+
+
+@pytest.mark.parametrize(
+    ("data", "suffix"), [(LINES, ".jsonl"), (gzip.compress(b"a b"), ".gz"), (b"PAR1x", ".parquet")]
+)
+def test_a_file_without_a_suffix_is_not_taken_for_text_if_it_is_something_else(
+    tmp_path, data, suffix
+):
+    path = tmp_path / "part"
+    path.write_bytes(data)
+    for find in (text_files.find, lambda name: running_text.find(DataSettings(dataset=name))):
+        with pytest.raises(InputError, match=f"part has no suffix and looks like {suffix}; rename"):
+            find(str(path))
+    path.write_bytes(b"{ a text } that begins with a brace")
+    assert text_files.find(str(path)) == [path]
